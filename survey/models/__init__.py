@@ -1,0 +1,1 @@
+"""Models of the sky: spectral and spatial shapes."""

@@ -1,0 +1,1 @@
+"""What people look at: figures, FITS images, FITS datasets for other programs."""

@@ -1,0 +1,1 @@
+"""The sky: pixel grids, tiles, energy axes, frames, regions."""

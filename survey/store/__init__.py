@@ -1,0 +1,1 @@
+"""Stores: Zarr templates, shard alignment, quanta, provenance, format versions, URLs."""
