@@ -1,0 +1,188 @@
+"""Pictures of maps: PNG with a coordinate grid, a colour bar and units, by astropy's WCSAxes.
+
+FITS images of the same maps are the work of ``survey.report.images``.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.visualization.wcsaxes.frame import EllipticalFrame, RectangularFrame
+from astropy.wcs import WCS
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import AsinhNorm, Normalize, TwoSlopeNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+ALL_SKY_PROJECTIONS = ("AIT", "MOL")
+AXIS_LABELS = {"RA": ("Right ascension", "Declination"), "GLON": ("Galactic longitude", "Galactic latitude")}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a kind of map is drawn.
+
+    Parameters
+    ----------
+    cmap : str
+        Name of a matplotlib colour map.
+    scale : str
+        ``linear``, ``asinh`` (large dynamic range) or ``significance`` (diverging about zero, at most 5 below and 15 above).
+    """
+
+    cmap: str = "viridis"
+    scale: str = "linear"
+
+
+STYLES = {
+    "counts": Style("inferno", "asinh"),
+    "background": Style("inferno", "asinh"),
+    "exposure": Style("viridis", "linear"),
+    "excess": Style("inferno", "linear"),
+    "flux": Style("inferno", "linear"),
+    "sqrt_ts": Style("RdBu_r", "significance"),
+    "significance": Style("RdBu_r", "significance"),
+    "ts": Style("inferno", "asinh"),
+}
+
+
+def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if high <= low:
+        high = low + 1.0
+    if scale == "significance":
+        return TwoSlopeNorm(0.0, vmin=-5.0, vmax=float(np.clip(high, 5.0, 15.0)))
+    if scale == "asinh" and high > 0:
+        positive = finite[finite > 0]
+        width = float(np.median(positive)) if positive.size else 1.0
+        return AsinhNorm(linear_width=max(width, 1e-3 * high), vmin=min(low, 0.0), vmax=high)
+    percentiles = np.percentile(finite, [0.5, 99.9]) if finite.size else (low, high)
+    low, high = float(percentiles[0]), float(percentiles[1])
+    return Normalize(low, high if high > low else low + 1.0)
+
+
+def is_all_sky(wcs: WCS) -> bool:
+    """Whether `wcs` is an all-sky projection, whose frame is an ellipse rather than a rectangle."""
+    return wcs.wcs.ctype[0][-3:] in ALL_SKY_PROJECTIONS
+
+
+def draw_map(
+    values: NDArray[np.float64],
+    wcs: WCS,
+    *,
+    name: str,
+    title: str,
+    unit: str,
+    regions: tuple = (),
+    dpi: int = 110,
+) -> Figure:
+    """Draw a sky map.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Image (y, x); pixels without data are NaN and stay white.
+    wcs : astropy.wcs.WCS
+        Of the image.
+    name : str
+        Kind of map, which chooses the colours: a key of `STYLES`, or the part of it before a dot.
+    title, unit : str
+        Above the picture and beside the colour bar.
+    regions : tuple of regions.SkyRegion
+        Drawn as outlines, for instance the exclusion regions.
+    dpi : int
+        Dots per inch.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With its Agg canvas attached; nothing global is touched.
+    """
+    style = STYLES.get(name, Style())
+    ny, nx = values.shape
+    height = float(np.clip(8.0 * ny / nx, 2.4, 9.0))
+    figure = Figure(figsize=(9.5, height + 1.0), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    all_sky = is_all_sky(wcs)
+    axes = figure.add_subplot(projection=wcs, frame_class=EllipticalFrame if all_sky else RectangularFrame)
+    image = axes.imshow(
+        values, origin="lower", cmap=style.cmap, norm=_norm(values, style.scale), interpolation="nearest", rasterized=True
+    )
+    # White lines are lost on white ground, black ones on black: grey is seen on every colour map used here.
+    axes.coords.grid(color="0.55", linestyle=":", linewidth=0.7)
+    longitude, latitude = AXIS_LABELS["GLON" if wcs.wcs.ctype[0].startswith("GLON") else "RA"]
+    lon, lat = axes.coords[0], axes.coords[1]
+    if all_sky:
+        lon.set_ticklabel_visible(False)
+        lon.set_ticks_visible(False)
+        lat.set_axislabel(latitude)
+    else:
+        lon.set_axislabel(longitude)
+        lat.set_axislabel(latitude)
+        if wcs.wcs.ctype[0].startswith("GLON"):
+            lon.set_format_unit("deg", decimal=True)
+            lat.set_format_unit("deg", decimal=True)
+    for region in regions:
+        try:
+            region.to_pixel(wcs).plot(ax=axes, facecolor="none", edgecolor="0.3", linewidth=1.0, linestyle="--")
+        except (ValueError, AttributeError, NotImplementedError):
+            continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
+    colour_bar = figure.colorbar(image, ax=axes, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
+    colour_bar.set_label(unit)
+    axes.set_title(title, fontsize=11, pad=12)
+    return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """PNG bytes of a figure, without the time of writing."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": "gammasurvey"})
+    return buffer.getvalue()
+
+
+def draw_significance_histogram(
+    centers: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    *,
+    mean: float,
+    width: float,
+    counts_all: NDArray[np.int64] | None = None,
+    title: str = "",
+    dpi: int = 110,
+) -> Figure:
+    """Draw the distribution of significance outside the exclusion regions with the fitted normal distribution.
+
+    Parameters
+    ----------
+    centers : numpy.ndarray
+        Bin centres in standard deviations, equally spaced.
+    counts : numpy.ndarray
+        Pixels per bin outside the exclusion regions.
+    mean, width : float
+        Of the fitted normal distribution.
+    counts_all : numpy.ndarray or None
+        Pixels per bin of the whole map, for comparison.
+    """
+    figure = Figure(figsize=(7.0, 5.0), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if counts_all is not None:
+        axes.step(centers, counts_all, where="mid", color="0.6", label="all pixels")
+    axes.step(centers, counts, where="mid", color="C0", label="outside exclusion regions")
+    step = centers[1] - centers[0]
+    for mu, sigma, line, label in (
+        (mean, width, "-", f"fit: mean {mean:.3f}, width {width:.3f}"),
+        (0.0, 1.0, ":", "no source: mean 0, width 1"),
+    ):
+        curve = counts.sum() * step / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((centers - mu) / sigma) ** 2)
+        axes.plot(centers, curve, color="C1", linestyle=line, label=label)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.5)
+    axes.set_xlabel("significance [standard deviations]")
+    axes.set_ylabel("pixels")
+    axes.set_title(title, fontsize=11)
+    axes.legend(frameon=False)
+    return figure
