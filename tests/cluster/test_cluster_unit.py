@@ -1,0 +1,69 @@
+"""Units, their keys and the configuration of the cluster."""
+
+import numpy as np
+import pytest
+from cluster import PlanError, Unit, unit_key
+from cluster.config import ClusterConfig, parse_memory
+
+
+def test_key_does_not_depend_on_the_order_of_names():
+    assert unit_key("tiles", 1, {"a": 1, "b": 0.1}, {}) == unit_key("tiles", 1, {"b": 0.1, "a": 1}, {})
+
+
+def test_key_depends_on_every_part():
+    keys = {
+        unit_key("tiles", 1, ["a"], {"x": 1}),
+        unit_key("maps", 1, ["a"], {"x": 1}),
+        unit_key("tiles", 2, ["a"], {"x": 1}),
+        unit_key("tiles", 1, ["b"], {"x": 1}),
+        unit_key("tiles", 1, ["a"], {"x": 1.0}),
+    }
+    assert len(keys) == 5
+
+
+def test_key_is_stable_between_versions_of_the_program():
+    assert unit_key("s", 1, ["é", 0.1, None], {"n": True})[:12] == "474c6bc2ae90"
+
+
+@pytest.mark.parametrize("value", [np.float64(0.1), np.int64(3), np.arange(3), {1: 2}, {3}, b"x"])
+def test_values_without_one_text_have_no_key(value):
+    with pytest.raises(PlanError, match=r"at \.inputs\.x\[1\]"):
+        unit_key("s", 1, {"x": [0, value]}, None)
+
+
+def test_numpy_scalars_are_refused_with_advice():
+    with pytest.raises(PlanError, match=r"numpy\.float64 at \.inputs\.q; convert it with \.item\(\)"):
+        unit_key("s", 1, {"q": np.float64(1.0)}, None)
+
+
+def test_slot_and_function_are_checked():
+    assert Unit("tiles/y0/x1", "k", "m:f").name == "y0/x1"
+    with pytest.raises(PlanError, match="stage/name"):
+        Unit("tiles", "k", "m:f")
+    with pytest.raises(PlanError, match="module:name"):
+        Unit("a/b", "k", "m.f")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2 GB", 2 * 10**9), ("1500MB", 1_500_000_000), ("1.5 GiB", 3 * 2**29), ("7", 7)]
+)
+def test_memory_is_read(text, size):
+    assert parse_memory(text) == size
+    assert ClusterConfig(memory=text).memory_limit == size
+
+
+@pytest.mark.parametrize("text", ["much", "2 potatoes", "-1 GB", "2 IB"])
+def test_memory_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="is not an amount of memory"):
+        ClusterConfig(memory=text)
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor", "kubernetes", "gateway", "existing"])
+def test_engines_to_come_are_refused_by_name(kind):
+    with pytest.raises(ValueError, match=f"cluster.kind '{kind}' is not there yet"):
+        ClusterConfig(kind=kind)
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValueError, match="wrokers"):
+        ClusterConfig(wrokers=3)
