@@ -120,7 +120,7 @@ class EnergyAxis:
         return np.where(index == self.size, np.int64(-1), index)
 
     def key(self) -> list[float]:
-        """The edges as plain numbers, for hashing and JSON; ``EnergyAxis(name, key)`` gives the axis back to the bit."""
+        """The edges as plain numbers, for hashing and JSON; ``EnergyAxis(name, key)`` gives the axis back."""
         return [float(edge) for edge in self.edges]
 
     def same_edges(self, other: EnergyAxis | Sequence[float] | NDArray[Any]) -> bool:
