@@ -83,7 +83,7 @@ class SkyGrid:
             problems.append(f"width {self.width_x} x {self.width_y} deg, expected at most 160 deg in projection TAN")
         if not (0 < self.cell <= self.chunk <= self.tile) or self.chunk % self.cell or self.tile % self.chunk:
             problems.append(
-                f"cell, chunk, tile of {self.cell}, {self.chunk}, {self.tile} pixels, each must be a multiple of the last"
+                f"cell, chunk, tile {self.cell}, {self.chunk}, {self.tile} pixels, expected multiples of the one before"
             )
         if problems:
             raise ValueError("sky grid: " + "; ".join(problems))
@@ -274,10 +274,12 @@ class SkyGrid:
         return y.reshape(lon.shape), x.reshape(lon.shape)
 
     def pixel_to_world(self, y: ArrayLike, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """ICRS right ascension and declination, deg, of pixel coordinates; NaN off the sky."""
+        """ICRS right ascension and declination, deg, of pixel coordinates, which may be fractions; NaN off the sky."""
         y, x = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(x, np.float64))
         if y.size == 0:
             return np.empty(y.shape), np.empty(y.shape)
+        if self.is_cyclic:
+            x = (x + 0.5) % self.nx - 0.5
         lon, lat = self.wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
         return frames.to_icrs(lon.reshape(y.shape), lat.reshape(y.shape), self.frame)
 
@@ -365,7 +367,7 @@ class SkyGrid:
         return PixelGeometry(window, vectors, solid_angle, cells, cell_vectors, self.cell)
 
     def fill(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Vectors (3, ny, nx), solid angles (ny, nx) of a window, which may leave the grid: `geometry` without cells."""
+        """Vectors (3, ny, nx), solid angles (ny, nx) of a window, on or off the grid: `geometry` without cells."""
         vectors, solid_angle = np.empty((3, *window.shape)), np.empty(window.shape)
         columns = np.arange(window.x0, window.x1)
         fill_geometry(
