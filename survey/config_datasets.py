@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from survey.config_observations import CircleConfig, Frame
 from survey.config_types import AngleValue, EnergyValue, InputPath, PositiveAngle, Section, scalar_or_list
 
+SafeMethod = Literal["aeff-default", "aeff-max", "edisp-bias", "offset-max", "bkg-peak"]
+
 
 class EnergyAxisConfig(Section):
     """An energy axis with bins of equal width in the logarithm."""
@@ -28,7 +30,7 @@ class EnergyAxisConfig(Section):
         if any(value is None for value in values) and any(value is not None for value in values):
             raise ValueError("expected min, max and nbins together")
         if self.min is not None and self.max is not None and not self.min < self.max:
-            raise ValueError("expected min below max: this energy range is empty")
+            raise ValueError(f"found min {self.min} and max {self.max}, an empty energy range; expected min below max")
         return self
 
     @property
@@ -88,8 +90,8 @@ class WcsConfig(Section):
             raise ValueError("expected a width up to 360 deg and a height up to 180 deg")
         if binsize > min(width, height):
             raise ValueError("expected a binsize below the width and the height")
-        if self.proj == "TAN" and max(width, height) >= 120:
-            raise ValueError("expected a width and height below 120 deg in the projection TAN; use CAR, AIT or MOL")
+        if self.proj == "TAN" and max(width, height) > 160:
+            raise ValueError("expected a width and height up to 160 deg in the projection TAN; use CAR, AIT or MOL")
         return self
 
 
@@ -119,10 +121,8 @@ class EnergyAxesConfig(Section):
 class TilesConfig(Section):
     """How the grid is cut. Changes no result, only the layout on disk and the size of a unit of work."""
 
-    chunk: int = Field(default=50, ge=1)
-    """Pixels of an inner chunk; rounded to whole response cells."""
     chunks: int = Field(default=5, ge=1)
-    """Inner chunks along each side of a tile."""
+    """Inner chunks, of about 50 pixels, along each side of a tile."""
 
 
 class GeomConfig(Section):
@@ -215,7 +215,11 @@ class BackgroundConfig(Section):
     method: Literal["fov_background", "ring", "reflected"] | None = None
     """`fov_background`, or none: the response's background as it is."""
     exclusion: Annotated[
-        Exclusion | None, BeforeValidator(lambda value: [value] if isinstance(value, dict) else value)
+        Exclusion | None,
+        BeforeValidator(
+            lambda value: [value] if isinstance(value, dict) else value,
+            json_schema_input_type=str | RegionConfig | list[RegionConfig | str] | None,
+        ),
     ] = None
     """Where there may be gamma rays: FITS mask (1 = keep), DS9 region file, or a list of regions."""
     parameters: BackgroundParametersConfig = Field(default_factory=BackgroundParametersConfig)
@@ -264,8 +268,8 @@ class SafeMaskConfig(Section):
     """The safe range of an observation."""
 
     methods: Annotated[
-        tuple[Literal["aeff-default", "aeff-max", "edisp-bias", "offset-max", "bkg-peak"], ...],
-        BeforeValidator(scalar_or_list),
+        tuple[SafeMethod, ...],
+        BeforeValidator(scalar_or_list, json_schema_input_type=SafeMethod | list[SafeMethod]),
     ] = ("aeff-default",)
     """Methods; a bin is safe if all of them say so."""
     parameters: SafeMaskParametersConfig = Field(default_factory=SafeMaskParametersConfig)

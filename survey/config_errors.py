@@ -136,7 +136,7 @@ def _expected(problem: Any) -> str:
         return f"expected at least {context['min_length']} values"
     if kind == "too_long":
         return f"expected at most {context['max_length']} values"
-    message = re.sub(r"^(Input|Value) should be ", "expected ", problem["msg"])
-    message = message.removeprefix("Value error, ")
-    message = re.sub(r", unable to parse string.*$", "", message)
+    message = re.sub(r"^(Input|Value) should be (?=greater|less)", "expected a value ", problem["msg"])
+    message = re.sub(r"^(Input|Value) should be ", "expected ", message)
+    message = re.sub(r", unable to .*$", "", message.removeprefix("Value error, "))
     return message[0].lower() + message[1:]

@@ -15,7 +15,7 @@ from survey.config_types import EnergyValue, PositiveAngle, Section, scalar_or_l
 
 def _increasing(edges: list[Any]) -> list[Any]:
     if any(not low < high for low, high in itertools.pairwise(edges)):
-        raise ValueError("expected energies that increase: this energy range is empty")
+        raise ValueError(f"found {', '.join(map(str, edges))}, an empty energy range; expected energies that increase")
     return edges
 
 
@@ -30,7 +30,11 @@ AxisOrEdges = Annotated[
 ]
 Optional = Literal["all", "errn-errp", "ul", "sensitivity"]
 OptionalMaps = Annotated[
-    tuple[Optional, ...], BeforeValidator(lambda value: [] if value is None else scalar_or_list(value))
+    tuple[Optional, ...],
+    BeforeValidator(
+        lambda value: [] if value is None else scalar_or_list(value),
+        json_schema_input_type=Optional | list[Optional] | None,
+    ),
 ]
 
 

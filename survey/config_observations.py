@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from survey.config_types import AngleValue, InputPath, PathValue, PositiveAngle, Section, TimeValue, scalar_or_list
@@ -86,8 +86,8 @@ class TimeRangeConfig(Section):
         if self.start is not None and self.stop is not None:
             if self.start.shape != self.stop.shape:
                 raise ValueError("expected as many values of start as of stop")
-            if not bool((self.start < self.stop).all() if self.start.shape else self.start < self.stop):
-                raise ValueError("expected start before stop")
+            if not np.all(self.start < self.stop):
+                raise ValueError(f"found start {self.start} and stop {self.stop}; expected start before stop")
         return self
 
     @property
@@ -97,22 +97,21 @@ class TimeRangeConfig(Section):
 
 
 def _range(value: list[float]) -> list[float]:
-    low, high = value
-    if math.isnan(low) or math.isnan(high) or low > high:
+    if len(value) != 2 or not value[0] <= value[1]:
         raise ValueError("expected [least, greatest]")
     return value
 
 
-ColumnRange = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_range)]
+ColumnRange = Annotated[list[float], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_range)]
 RequiredHDU = Literal["events", "gti", "aeff", "bkg", "edisp", "psf", "rad_max"]
 
 
 class ObservationsConfig(Section):
     """Which observations are used."""
 
-    datastore: Annotated[tuple[InputPath, ...], BeforeValidator(scalar_or_list), Field(min_length=1)] = (
-        "$GAMMAPY_DATA/hess-dl3-dr1",
-    )
+    datastore: Annotated[
+        tuple[InputPath, ...], BeforeValidator(scalar_or_list, json_schema_input_type=str | list[str])
+    ] = ("$GAMMAPY_DATA/hess-dl3-dr1",)
     """A folder of GADF files, an index file, event files, or an archive; several as a list."""
     obs_ids: tuple[int, ...] = ()
     """Observation ids; empty: all."""

@@ -128,7 +128,9 @@ def expand(value: str, base: Path) -> str:
     text = _VARIABLE.sub(replace, value)
     if missing:
         names = ", ".join(f"${name}" for name in missing)
-        raise ValueError(f"expected a path whose variables are set; {names} is not: export {missing[0]}=/path/to/data")
+        raise ValueError(
+            f"expected a path whose variables are set; {names} is not. Say: export {missing[0]}=/path/to/data"
+        )
     if is_url(text):
         return text
     path = Path(text).expanduser()

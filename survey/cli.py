@@ -1,0 +1,260 @@
+"""The commands. Each reads its arguments, calls one function of the package and says what came out.
+
+Nothing heavy is imported before a command needs it, so that the help answers at once. Exit status: 0 done; 1 failed;
+2 refused, with a line that says why; 3 done, with observations set aside; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from survey.config import SurveyConfig
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="survey",
+    help="From gamma-ray event lists to survey maps: fast, exact, restartable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Public data.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+ConfigFile = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file; `survey init` writes one.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file: a.b=c, any number of times."),
+]
+Outdir = Annotated[str, typer.Argument(metavar="OUTDIR", help="Folder of a run's results.")]
+
+_debug = False
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from survey import __version__
+
+        typer.echo(f"gammasurvey {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    models: Annotated[str | None, typer.Option(help="YAML file of sky models.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of another survey.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+) -> None:
+    """Make all products of CONFIG. Run it again to go on after an interruption."""
+    with _answers():
+        settings = _load(config, overrides or ())
+        _set_log(settings)
+        from survey import pipeline
+
+        result = pipeline.run(settings, models=models, overwrite=overwrite, retry_failed=retry_failed)
+        typer.echo(result.summary())
+        raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def plan(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Say what a run would do: units, tasks, bytes, memory and time. Runs nothing."""
+    with _answers():
+        settings = _load(config, overrides or ())
+        from survey import pipeline
+
+        typer.echo(str(pipeline.plan(settings)))
+
+
+@app.command()
+def validate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check CONFIG and say all that is wrong with it."""
+    with _answers():
+        settings = _load(config, overrides or ())
+        wcs, axes = settings.datasets.geom.wcs, settings.datasets.geom.axes
+        stages = [name for name in ("excess_map", "ts_map") if getattr(settings, name) is not None]
+        typer.echo(
+            f"{settings.source}: valid. Grid {wcs.width.width.deg:g} x {wcs.width.height.deg:g} deg of "
+            f"{wcs.binsize.deg:g} deg pixels ({wcs.proj}, {wcs.skydir.frame}), {axes.energy.nbins} energy bins from "
+            f"{axes.energy.min:g} to {axes.energy.max:g}; "
+            f"makes {', '.join(['cube', *stages])} in {settings.general.outdir}"
+        )
+
+
+@app.command()
+def init(
+    path: Annotated[str, typer.Argument(metavar="[FILE]", help="File to write.")] = "survey.yaml",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a CONFIG to begin with."""
+    with _answers():
+        from importlib.resources import files
+        from pathlib import Path
+
+        from survey.refusal import Refusal
+
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise Refusal(f"{path} exists already; give another name or --overwrite")
+        if not target.absolute().parent.is_dir():
+            raise Refusal(f"there is no folder {target.absolute().parent}; make it first")
+        target.write_text(files("survey").joinpath("template.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        typer.echo(f"wrote {path}; edit it, then: survey validate {path}; survey run {path}")
+
+
+@app.command()
+def status(outdir: Outdir) -> None:
+    """Say how far a run is."""
+    with _answers():
+        from survey import pipeline
+
+        typer.echo(str(pipeline.status(outdir)))
+
+
+@app.command()
+def ingest(
+    datastore: Annotated[
+        list[str], typer.Argument(metavar="DATASTORE... OUT.zarr", help="Data stores, then the archive.")
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another archive.")] = False,
+) -> None:
+    """Copy data stores into an archive, which is read many times faster."""
+    with _answers():
+        from survey.refusal import Refusal
+
+        if len(datastore) < 2:
+            raise Refusal("expected a data store and the archive to write: survey ingest DATASTORE OUT.zarr")
+        from survey.events.ingest import ingest as make_archive
+
+        typer.echo(str(make_archive(datastore[:-1], datastore[-1], workers=workers, overwrite=overwrite)))
+
+
+@app.command()
+def export(outdir: Outdir) -> None:
+    """Write the cube of a run as DL4 FITS that Gammapy reads."""
+    with _answers():
+        from survey.report.export import export as write_dataset
+
+        typer.echo(f"wrote {write_dataset(outdir)}")
+
+
+@app.command()
+def info() -> None:
+    """Versions, machine, data folders and caches: what a report of a problem needs."""
+    with _answers():
+        from survey.environment import describe
+
+        typer.echo(describe())
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a public data set, such as hess-dl3-dr1.")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DIR", help="Folder to put it under; default: $SURVEY_DATA, else ./data."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Another address to take the files from: a mirror.")] = None,
+) -> None:
+    """Download a public data set; every file is checked, files that are there are kept."""
+    with _answers():
+        from survey.events.download import fetch_to_terminal
+
+        for line in fetch_to_terminal(name, to=to, url=url):
+            typer.echo(line)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `survey`."""
+    app(args=arguments, prog_name="survey")
+
+
+def _load(config: str, overrides: Sequence[str]) -> SurveyConfig:
+    from survey.config import load_config
+
+    settings = load_config(config, overrides)
+    for note in settings.notes:
+        typer.echo(f"{settings.source}: {note}", err=True)
+    return settings
+
+
+def _set_log(settings: SurveyConfig) -> None:
+    import logging
+
+    log = settings.general.log
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log.filename:
+        handlers.append(logging.FileHandler(log.filename, mode=log.filemode or "a", encoding="utf-8"))
+    formatter = logging.Formatter(log.format or "%(asctime)s %(levelname)s %(message)s", log.datefmt)
+    for name in ("survey", "cluster"):
+        logger = logging.getLogger(name)
+        logger.setLevel(log.level.upper())
+        for handler in handlers:
+            handler.setFormatter(formatter)
+            logger.addHandler(handler)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Turn what a command raises into lines on the standard error and an exit status."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is done is kept, and the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if _debug:
+            raise
+        refused = _is_refusal(error)
+        text = str(error).strip() or type(error).__name__
+        for line in text.splitlines():
+            typer.echo(f"{'refused' if refused else 'failed'}: {line}", err=True)
+        if not refused:
+            typer.echo(f"failed: {type(error).__name__}; `survey --debug ...` shows where it comes from", err=True)
+        raise typer.Exit(REFUSED if refused else FAILED) from None
+
+
+def _is_refusal(error: Exception) -> bool:
+    from survey.refusal import Refusal
+
+    if isinstance(error, Refusal):
+        return True
+    # Those of the other rooms; a module that is not loaded cannot have raised.
+    named = {
+        "cluster.errors": ("ConfigError", "PlanError", "WorkspaceLocked"),
+        "survey.events.problems": ("DataStoreError",),
+    }
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, names in named.items()
+        if module in sys.modules
+        for name in names
+    )
+
+
+if __name__ == "__main__":
+    main()
