@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Status = Literal["done", "skipped", "set_aside", "failed"]
@@ -32,6 +32,10 @@ class Outcome:
     """Where it ran, as host:pid."""
     fresh: bool = True
     """True when it ended in this run, False when an earlier run's record was found."""
+
+    def as_fresh(self) -> Outcome:
+        """The same, as ended in this run: its worker wrote the record and was lost before it could report."""
+        return replace(self, status="done" if self.status == "skipped" else self.status, fresh=True)
 
     @property
     def is_done(self) -> bool:

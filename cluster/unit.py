@@ -42,6 +42,8 @@ class Unit:
         stage, slash, name = self.slot.partition("/")
         if not (stage and slash and name):
             raise PlanError(f"slot {self.slot!r} is not of the form 'stage/name'")
+        if not stage.replace("_", "").replace("-", "").isalnum():
+            raise PlanError(f"slot {self.slot!r}: a stage has letters, digits, '_' and '-' only")
         module, colon, attribute = self.function.partition(":")
         if not (module and colon and attribute):
             raise PlanError(f"unit {self.slot}: function {self.function!r} is not of the form 'package.module:name'")

@@ -1,1 +1,1 @@
-"""One file a kind of cluster; each is imported only when it is used."""
+"""Where tasks run: one file a kind of cluster, imported only when used. `base` says what an engine is."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cluster import PlanError, Unit, unit_key
 from cluster.config import ClusterConfig, parse_memory
 

@@ -1,0 +1,85 @@
+"""What an engine is: it runs functions somewhere and says how each ended.
+
+A new kind of cluster is one module here, named like the kind, with a class `Engine`; its constructor takes a
+`ClusterConfig` and the modules that workers import at their start. Most derive from `distributed.DistributedEngine`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from cluster.config import ClusterConfig, engine_module
+from cluster.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The end of one task."""
+
+    tag: str
+    """Its name, as given to `submit`."""
+    value: Any = None
+    """What the function returned."""
+    error: Exception | None = None
+    """What it raised."""
+    lost: bool = False
+    """True when its worker died; the task may or may not have begun."""
+
+
+class Engine(Protocol):
+    """Runs functions on workers. A context manager: leaving it after an error stops workers at once."""
+
+    n_workers: int
+    """Workers wanted."""
+    threads: int
+    """Tasks that a worker runs at the same time."""
+    window: int
+    """Tasks that are worth having submitted at the same time."""
+    memory_limit: int | None
+    """Memory of a worker in bytes, None when it is not limited."""
+
+    def submit(
+        self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
+    ) -> None:
+        """Hand over a task; `tag` is new. Higher priorities go first; `worker` is a wish, for warm caches."""
+
+    def wait(self, timeout: float) -> list[Completion]:
+        """Tasks that ended since the last call; waits for one at most `timeout` seconds.
+
+        Raises
+        ------
+        WorkersLost
+            When the cluster is gone, or no worker came in time.
+        """
+
+    def cancel(self) -> None:
+        """Forget all tasks; those that run may go on to their end."""
+
+    def close(self, *, now: bool = False) -> None:
+        """End all workers; `now` does not wait for what they are at."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
+
+
+def open_engine(config: ClusterConfig, *, preload: Sequence[str] = ()) -> Engine:
+    """The engine that a configuration asks for. Workers start in the background, while the caller goes on.
+
+    Raises
+    ------
+    ConfigError
+        When the kind is not there, or a package that it needs is not installed.
+    """
+    name = engine_module(config.kind)
+    if importlib.util.find_spec(name) is None:
+        raise ConfigError(f"cluster.kind {config.kind!r} is not there yet; use local or none")
+    try:
+        module = importlib.import_module(name)
+    except ImportError as missing:
+        raise ConfigError(f"cluster.kind {config.kind!r} needs {missing.name}, which is not installed") from missing
+    return module.Engine(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))

@@ -1,0 +1,229 @@
+"""What all engines on `dask.distributed` share: tasks go through a client, ends come back through a queue.
+
+An engine derives from `DistributedEngine` and says how its cluster is made and ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import signal
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import dask
+from distributed import Client, Future, KilledWorker
+from distributed.scheduler import NoValidWorkerError
+
+from cluster.compile_cache import VARIABLE, compile_cache
+from cluster.config import ClusterConfig
+from cluster.engines.base import Completion
+from cluster.errors import ClusterError, ConfigError, WorkersLost
+
+BATCHES_PER_THREAD = 4
+"""Tasks submitted ahead for each thread: enough that none waits for the driver, few enough to adapt."""
+
+
+class DistributedEngine(ABC):
+    """Tasks as futures of a `distributed` client."""
+
+    def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
+        self.config = config
+        self.preload = tuple(preload)
+        self.n_workers = config.workers
+        self.threads = config.threads
+        self.window = BATCHES_PER_THREAD * config.workers * config.threads
+        self.memory_limit: int | None = config.memory_limit
+        self._client: Client | None = None
+        self._cluster: Any = None
+        self._failure: BaseException | None = None
+        self._futures: dict[str, Future] = {}
+        self._ended: queue.SimpleQueue[Completion] = queue.SimpleQueue()
+        self._closing = False
+        self._names = (f"{uuid.uuid4().hex[:8]}-{n}" for n in itertools.count())
+        self._environment = dict(os.environ)
+        self._starter = threading.Thread(target=self._start, name="cluster-start", daemon=True)
+        self._starter.start()
+
+    @abstractmethod
+    def make_cluster(self) -> Any:
+        """Start the cluster; called in a thread of its own, with the settings of `settings` in force."""
+
+    @abstractmethod
+    def end_cluster(self, cluster: Any, *, now: bool) -> None:
+        """End the cluster; `now` does not wait for what workers are at."""
+
+    def settings(self) -> dict[str, Any]:
+        """Dask's settings that scheduler and workers start with."""
+        return {
+            # A batch whose worker died comes back here at once, to be split: dask does not know its units.
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.scheduler.no-workers-timeout": "120s",
+            "distributed.scheduler.worker-ttl": "300s",
+            "distributed.comm.timeouts.connect": "60s",
+            # Workers hold no results worth spilling, and a paused worker never resumes when its memory is not dask's.
+            "distributed.worker.memory.target": False,
+            "distributed.worker.memory.spill": False,
+            "distributed.worker.memory.pause": False,
+            "distributed.worker.memory.terminate": 0.95,
+            "distributed.worker.multiprocessing-method": "spawn",
+            "distributed.worker.profile.enabled": False,
+            "distributed.worker.preload": ["cluster.engines.preload"] if self.preload else [],
+            "distributed.worker.preload-argv": [",".join(self.preload)] if self.preload else [],
+            "distributed.nanny.pre-spawn-environ": self.environment(),
+            "distributed.admin.tick.limit": "60s",
+            **({"temporary-directory": self.config.scratch} if self.config.scratch else {}),
+        }
+
+    def environment(self) -> Mapping[str, str]:
+        """Environment of workers, set before they start so that libraries see it."""
+        one = dict.fromkeys(
+            (
+                "OMP_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "VECLIB_MAXIMUM_THREADS",
+                "NUMEXPR_NUM_THREADS",
+                "NUMBA_NUM_THREADS",
+            ),
+            "1",
+        )
+        return {
+            **one,
+            "ZARR_ASYNC__CONCURRENCY": "4",
+            "ZARR_THREADING__MAX_WORKERS": "2",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
+            VARIABLE: compile_cache(),
+        }
+
+    def _start(self) -> None:
+        # Ctrl-C is the driver's to handle. A process inherits what its parent thread blocks, so workers, which start
+        # from threads below this one, never see it.
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with dask.config.set(self.settings()), _quiet():
+                self._cluster = self.make_cluster()
+                self._client = Client(self._cluster, set_as_default=False)
+        except BaseException as failure:
+            self._failure = failure
+
+    def client(self) -> Client:
+        """The client, once the cluster is up.
+
+        Raises
+        ------
+        ClusterError
+            When it did not come up.
+        """
+        while self._starter.is_alive():  # in short steps, so that signals are seen
+            self._starter.join(0.1)
+        if self._failure is not None:
+            if isinstance(self._failure, ClusterError):
+                raise self._failure
+            text = " ".join(str(self._failure).split())
+            raise ConfigError(f"the cluster ({self.config.kind}) did not start: {text}") from self._failure
+        assert self._client is not None
+        return self._client
+
+    def submit(
+        self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
+    ) -> None:
+        """Hand over a task."""
+        client = self.client()
+        wish: dict[str, Any] = {}
+        if worker is not None:
+            addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+            if addresses:
+                wish = {"workers": [addresses[worker % len(addresses)]], "allow_other_workers": True}
+        name = f"{function.__name__}-{next(self._names)}"
+        future = client.submit(function, *args, key=name, priority=priority, pure=False, retries=0, **wish)
+        self._futures[tag] = future
+        future.add_done_callback(lambda ended: self._done(tag, ended))
+
+    def _done(self, tag: str, future: Future) -> None:
+        """Runs in a thread of the client's."""
+        if self._closing or self._futures.get(tag) is not future:
+            return
+        if future.status == "finished":
+            try:
+                self._ended.put(Completion(tag, future.result()))
+            except Exception as error:
+                self._ended.put(self._failed(tag, error))
+        elif future.status == "error":
+            raised = future.exception()
+            self._ended.put(self._failed(tag, raised if isinstance(raised, Exception) else RuntimeError(repr(raised))))
+        else:
+            self._ended.put(Completion(tag, error=WorkersLost("the cluster dropped a task: its scheduler is gone")))
+
+    def _failed(self, tag: str, error: Exception) -> Completion:
+        if isinstance(error, KilledWorker):
+            return Completion(tag, error=error, lost=True)
+        if isinstance(error, NoValidWorkerError) or type(error).__name__ == "NoWorkerError":
+            return Completion(tag, error=WorkersLost(f"no worker came in time: {' '.join(str(error).split())}"))
+        return Completion(tag, error=error)
+
+    def wait(self, timeout: float) -> list[Completion]:
+        """Tasks that ended since the last call."""
+        ended: list[Completion] = []
+        try:
+            ended.append(self._ended.get(timeout=timeout))
+            while True:
+                ended.append(self._ended.get_nowait())
+        except queue.Empty:
+            pass
+        for completion in ended:
+            self._futures.pop(completion.tag, None)
+            if isinstance(completion.error, WorkersLost):
+                raise completion.error
+        return ended
+
+    def cancel(self) -> None:
+        """Forget all tasks."""
+        futures, self._futures = list(self._futures.values()), {}
+        if futures and self._client is not None:
+            with contextlib.suppress(Exception):
+                self._client.cancel(futures, force=True)
+
+    def close(self, *, now: bool = False) -> None:
+        """End all workers."""
+        self._closing = True
+        self._starter.join()
+        self._futures.clear()
+        client, self._client = self._client, None
+        cluster, self._cluster = self._cluster, None
+        with _quiet():
+            if client is not None:
+                with contextlib.suppress(Exception):
+                    client.close(timeout=2)
+            if cluster is not None:
+                self.end_cluster(cluster, now=now)
+        for name in self.environment():  # distributed sets these in this process to hand them on
+            if name in self._environment:
+                os.environ[name] = self._environment[name]
+            else:
+                os.environ.pop(name, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self.close(now=error is not None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own log lines speak of its insides; what matters comes back as events."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,92 @@
+"""Worker processes on this machine: `cluster.kind: local`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+from distributed import LocalCluster, Status
+from distributed.system import MEMORY_LIMIT
+
+from cluster.config import ClusterConfig
+from cluster.engines.distributed import DistributedEngine
+from cluster.errors import ConfigError
+
+
+class Engine(DistributedEngine):
+    """A scheduler in this process, and workers that are its children: spawned, watched, and replaced when they die.
+
+    Workers end by themselves when this process dies, however it does.
+    """
+
+    def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
+        super().__init__(config, preload=preload)
+        if self.memory_limit is None:
+            self.memory_limit = int(MEMORY_LIMIT / config.workers)
+
+    def make_cluster(self) -> LocalCluster:
+        """Start scheduler and workers on the loopback."""
+        dashboard = self.config.dashboard
+        if dashboard and not _has_bokeh():
+            raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
+        address = "127.0.0.1:0" if dashboard is True else dashboard or None
+        limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
+        self._main = _nameless_main()
+        self._main.__enter__()
+        options = {
+            "n_workers": self.config.workers,
+            "threads_per_worker": self.config.threads,
+            "memory_limit": limit,
+            "dashboard_address": address,
+            "silence_logs": logging.CRITICAL,
+            **({"interface": self.config.interface} if self.config.interface else {}),
+        }
+        return LocalCluster(**{**options, **self.config.options})
+
+    def end_cluster(self, cluster: LocalCluster, *, now: bool) -> None:
+        """End the workers: politely, or at once."""
+        if now:
+            for nanny in list(cluster.workers.values()):
+                pid = nanny.pid
+                nanny.status = Status.closing_gracefully  # so that it does not start the worker again
+                if pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            cluster.close(timeout=10)
+        self._main.__exit__(None, None, None)
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of the dashboard, None when it is off."""
+        self.client()
+        return self._cluster.dashboard_link if self.config.dashboard else None
+
+
+@contextlib.contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Workers need nothing of the script that called us.
+
+    A spawned process imports its parent's main module again: slow for a big one, and an endless loop for a script
+    without the ``if __name__ == "__main__"`` guard. Without these two names there is nothing to import.
+    """
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    if "__file__" in kept:
+        del main.__file__
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+
+
+def _has_bokeh() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("bokeh") is not None

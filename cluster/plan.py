@@ -1,0 +1,186 @@
+"""Units as a graph: checked, ordered, with effective keys.
+
+A unit's *effective key* hashes its own key with how each of its dependencies ended (slot, status, effective key). It
+names everything that the unit's output depends on, so a record that holds it is valid, and a dependency that is set
+aside today and was not yesterday makes its dependents run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cluster.errors import PlanError
+from cluster.outcome import Outcome
+from cluster.unit import Unit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph of a run, by index into `slots`."""
+
+    slots: list[str]
+    """Slot of each unit, in the order given."""
+    keys: list[str]
+    """Own key of each unit."""
+    after: list[list[int]]
+    """Dependencies of each unit."""
+    costs: list[float]
+    """Relative cost of each unit."""
+    dependents: list[list[int]] = field(init=False, repr=False)
+    """Units that wait for each unit."""
+    rank: list[int] = field(init=False, repr=False)
+    """Position of each unit in the order of execution: depth first, so that chains end early; costly ends first."""
+
+    def __post_init__(self) -> None:
+        dependents: list[list[int]] = [[] for _ in self.slots]
+        for index, needs in enumerate(self.after):
+            for need in needs:
+                dependents[need].append(index)
+        object.__setattr__(self, "dependents", dependents)
+        object.__setattr__(self, "rank", self._order())
+
+    @classmethod
+    def of(cls, units: Sequence[Unit]) -> Plan:
+        """The plan of some units.
+
+        Raises
+        ------
+        PlanError
+            When a slot is there twice, a dependency is not in the plan, or dependencies form a cycle.
+        """
+        index: dict[str, int] = {}
+        for position, unit in enumerate(units):
+            if index.setdefault(unit.slot, position) != position:
+                raise PlanError(f"slot {unit.slot} is in the plan twice")
+        after = []
+        for unit in units:
+            try:
+                after.append([index[slot] for slot in dict.fromkeys(unit.after)])
+            except KeyError as missing:
+                raise PlanError(f"unit {unit.slot} comes after {missing.args[0]}, which is not in the plan") from None
+        return cls([u.slot for u in units], [u.key for u in units], after, [u.cost for u in units])
+
+    def to_bytes(self) -> bytes:
+        """The plan as JSON; `from_bytes` reads it back."""
+        return json.dumps([1, self.slots, self.keys, self.after, self.costs], separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan:
+        """The plan that `to_bytes` wrote."""
+        version, slots, keys, after, costs = json.loads(data)
+        if version != 1:
+            raise PlanError(f"the plan is of format {version}, this program reads 1; run again to renew it")
+        return cls(slots, keys, after, costs)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def stage(self, index: int) -> str:
+        """Stage of a unit."""
+        return self.slots[index].partition("/")[0]
+
+    def effective_key(self, index: int, outcomes: Sequence[Outcome | None]) -> str:
+        """Effective key of a unit whose dependencies have ended."""
+        digest = hashlib.sha256(self.keys[index].encode())
+        for slot, need in sorted((self.slots[need], need) for need in self.after[index]):
+            outcome = outcomes[need]
+            assert outcome is not None
+            status = "done" if outcome.is_done else outcome.status
+            digest.update(f"\n{slot}\t{status}\t{outcome.key}".encode())
+        return digest.hexdigest()
+
+    def done_before(self, index: int, outcomes: Sequence[Outcome | None]) -> frozenset[str]:
+        """Slots of a unit's dependencies that are done."""
+        ended = ((need, outcomes[need]) for need in self.after[index])
+        return frozenset(self.slots[need] for need, outcome in ended if outcome is not None and outcome.is_done)
+
+    def _order(self) -> list[int]:
+        """Depth-first order of all units, dependencies first."""
+        rank = [-1] * len(self.slots)
+        count = 0
+        ends = [index for index in range(len(self.slots)) if not self.dependents[index]]
+        ends.sort(key=lambda index: (not self.after[index], -self.costs[index]))  # lone units fill the gaps at the end
+        opened = bytearray(len(self.slots))
+        for end in ends:
+            stack: list[tuple[int, Iterator[int]]] = [(end, iter(self.after[end]))]
+            opened[end] = 1
+            while stack:
+                index, needs = stack[-1]
+                for need in needs:
+                    if rank[need] < 0:
+                        if opened[need]:
+                            raise PlanError(self._cycle([i for i, _ in stack], need))
+                        opened[need] = 1
+                        stack.append((need, iter(self.after[need])))
+                        break
+                else:
+                    rank[index] = count
+                    count += 1
+                    stack.pop()
+        if count < len(self.slots):  # a cycle that no end leads to
+            path = [rank.index(-1)]
+            while path[-1] not in path[:-1]:
+                path.append(next(need for need in self.after[path[-1]] if rank[need] < 0))
+            raise PlanError(self._cycle(path[:-1], path[-1]))
+        return rank
+
+    def _cycle(self, path: list[int], again: int) -> str:
+        names = [self.slots[i] for i in path[path.index(again) :]]
+        shown = names if len(names) <= 6 else [*names[:5], "...", names[-1]]
+        return "units wait for each other in a circle: " + " after ".join([*shown, names[0]])
+
+
+class Settlement:
+    """Which units have ended and which are free to run; the one place where dependencies are counted.
+
+    Parameters
+    ----------
+    plan : Plan
+        The graph.
+    found : callable
+        ``found(slot, effective key)`` gives the valid record of an earlier run, or None.
+    """
+
+    def __init__(self, plan: Plan, found: Callable[[str, str], Outcome | None]) -> None:
+        self.plan = plan
+        self.outcomes: list[Outcome | None] = [None] * len(plan)
+        self.left = len(plan)
+        self._found = found
+        self._waiting = [len(needs) for needs in plan.after]
+
+    def start(self) -> tuple[list[int], list[tuple[int, str]]]:
+        """Units that earlier records settle, and units free to run with their effective keys."""
+        return self._release([index for index, needs in enumerate(self._waiting) if needs == 0])
+
+    def settle(self, index: int, outcome: Outcome) -> tuple[list[int], list[tuple[int, str]]]:
+        """Enter how a unit ended; returns what that settles (itself first) and sets free, as `start` does."""
+        self.outcomes[index] = outcome
+        self.left -= 1
+        settled, free = self._release(self._freed(index))
+        return [index, *settled], free
+
+    def _freed(self, index: int) -> Iterable[int]:
+        for dependent in self.plan.dependents[index]:
+            self._waiting[dependent] -= 1
+            if self._waiting[dependent] == 0:
+                yield dependent
+
+    def _release(self, candidates: Iterable[int]) -> tuple[list[int], list[tuple[int, str]]]:
+        settled: list[int] = []
+        free: list[tuple[int, str]] = []
+        pending = list(candidates)
+        while pending:
+            index = pending.pop()
+            key = self.plan.effective_key(index, self.outcomes)
+            outcome = self._found(self.plan.slots[index], key)
+            if outcome is None:
+                free.append((index, key))
+                continue
+            self.outcomes[index] = outcome
+            self.left -= 1
+            settled.append(index)
+            pending.extend(self._freed(index))
+        return settled, free

@@ -1,0 +1,166 @@
+"""Small files under one URL: on a local disk with atomic replacement, on anything else through fsspec.
+
+Holds bytes only; what they mean is `workspace`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Folder(ABC):
+    """A folder of small files, named by relative paths with forward slashes."""
+
+    url: str
+    """The folder's address, as given."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Put a file there, whole or not at all; `durable` survives a power cut too."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes, None when there is none."""
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Remove a file; none there is fine."""
+
+    @abstractmethod
+    def read_all(self, folder: str) -> Iterator[bytes]:
+        """The bytes of all ``.json`` files below `folder`, listed once."""
+
+    @abstractmethod
+    def clear(self, folder: str) -> None:
+        """Remove all files below `folder`."""
+
+
+class LocalFolder(Folder):
+    """A folder on a file system."""
+
+    def __init__(self, url: str, root: Path) -> None:
+        self.url = url
+        self.root = root
+        self._made: set[str] = set()
+
+    def _path(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        target = self._path(path)
+        parent = os.path.dirname(target)
+        if parent not in self._made:
+            os.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
+        partial = f"{target}.{uuid.uuid4().hex[:12]}.partial"
+        try:
+            with open(partial, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(partial, target)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = target  # write() and fsync() leave it out, and a message needs it
+            raise
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            with open(self._path(path), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(path))
+
+    def _files(self, folder: str) -> Iterator[str]:
+        pending = [self._path(folder)]
+        while pending:
+            try:
+                entries = os.scandir(pending.pop())
+            except FileNotFoundError:
+                continue
+            with entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        yield entry.path
+
+    def read_all(self, folder: str) -> Iterator[bytes]:
+        for path in self._files(folder):
+            if path.endswith(".json"):
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                    yield file.read()
+
+    def clear(self, folder: str) -> None:
+        for path in list(self._files(folder)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+class RemoteFolder(Folder):
+    """A folder of an object store, where one put is atomic."""
+
+    def __init__(self, url: str, filesystem: Any, root: str) -> None:
+        self.url = url
+        self.filesystem = filesystem
+        self.root = root.rstrip("/")
+
+    def _path(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        self.filesystem.pipe_file(self._path(path), data)
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return self.filesystem.cat_file(self._path(path))
+        except FileNotFoundError:
+            return None
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._path(path))
+
+    def _files(self, folder: str) -> list[str]:
+        self.filesystem.invalidate_cache()  # other processes write here too
+        try:
+            return self.filesystem.find(self._path(folder))
+        except FileNotFoundError:
+            return []
+
+    def read_all(self, folder: str) -> Iterator[bytes]:
+        paths = [path for path in self._files(folder) if path.endswith(".json")]
+        for start in range(0, len(paths), 1000):
+            found = self.filesystem.cat(paths[start : start + 1000], on_error="omit")
+            yield from found.values()
+
+    def clear(self, folder: str) -> None:
+        for path in self._files(folder):
+            with contextlib.suppress(FileNotFoundError):
+                self.filesystem.rm_file(path)
+
+
+def open_folder(url: str | os.PathLike[str]) -> Folder:
+    """The folder at a URL; a plain path or ``file://`` is local. Nothing is made until something is written."""
+    text = os.fspath(url)
+    if text.startswith("file://"):
+        return LocalFolder(text, Path(text.removeprefix("file://")).absolute())
+    if "://" not in text:
+        return LocalFolder(text, Path(text).absolute())
+    import fsspec
+
+    filesystem, root = fsspec.core.url_to_fs(text)
+    return RemoteFolder(text, filesystem, root)

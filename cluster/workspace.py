@@ -1,0 +1,96 @@
+"""A run's own folder: markers, failures, lock, plan and logs, at any fsspec URL.
+
+``markers/<stage>/<name>.json``
+    one a slot, of units that are done or set aside (see `cluster.markers`)
+``failed/<stage>/<name>.json``
+    units that failed, with their traceback
+``running/<batch>.json``
+    batches that a worker has begun; tells which unit a lost worker was at
+``plan.json``, ``lock.json``, ``logs/``
+    the plan of the last run, who runs now, what happened
+"""
+
+from __future__ import annotations
+
+import os
+
+from cluster import markers
+from cluster.lock import Lock
+from cluster.outcome import Outcome
+from cluster.storage import open_folder
+
+
+class Workspace:
+    """The bookkeeping of one output, shared by the driver and its workers through storage alone.
+
+    Parameters
+    ----------
+    url : str or path
+        Where it is. Nothing is made there until something is written.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url)
+        self.folder = open_folder(url)
+        self.lock = Lock(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.url!r})"
+
+    def markers(self) -> dict[str, Outcome]:
+        """All markers, by slot; listed once."""
+        return dict(filter(None, map(markers.decode, self.folder.read_all("markers"))))
+
+    def failures(self) -> dict[str, Outcome]:
+        """All records of failures, by slot; listed once."""
+        return dict(filter(None, map(markers.decode, self.folder.read_all("failed"))))
+
+    def read(self, slot: str) -> Outcome | None:
+        """The record of one slot, None when it has none: its marker or else its failure."""
+        for kind in ("markers", "failed"):
+            data = self.folder.read(f"{kind}/{markers.record_path(slot)}")
+            found = None if data is None else markers.decode(data)
+            if found is not None and found[0] == slot:
+                return found[1]
+        return None
+
+    def forget(self, slot: str) -> None:
+        """Remove a slot's records: its output is about to change."""
+        path = markers.record_path(slot)
+        self.folder.remove(f"markers/{path}")
+        self.folder.remove(f"failed/{path}")
+
+    def record(self, slot: str, outcome: Outcome, traceback: str = "") -> None:
+        """Write how a unit ended: the last thing that happens to it."""
+        kind = "failed" if outcome.status == "failed" else "markers"
+        self.folder.write(f"{kind}/{markers.record_path(slot)}", markers.encode(slot, outcome, traceback))
+
+    def traceback(self, slot: str) -> str:
+        """The traceback of a unit that failed, empty when there is none."""
+        import json
+
+        data = self.folder.read(f"failed/{markers.record_path(slot)}")
+        return "" if data is None else json.loads(data).get("traceback", "")
+
+    def begin(self, batch: str) -> None:
+        """Note that a worker has begun a batch."""
+        self.folder.write(f"running/{batch}.json", b"{}", durable=False)
+
+    def end(self, batch: str) -> bool:
+        """Remove the note of a batch; True when there was one."""
+        path = f"running/{batch}.json"
+        there = self.folder.read(path) is not None
+        self.folder.remove(path)
+        return there
+
+    def clear_running(self) -> None:
+        """Remove what an interrupted run left under ``running/``."""
+        self.folder.clear("running")
+
+    def save_plan(self, data: bytes) -> None:
+        """Keep the plan, for `cluster.status`."""
+        self.folder.write("plan.json", data)
+
+    def load_plan(self) -> bytes | None:
+        """The plan of the last run, None when there was none."""
+        return self.folder.read("plan.json")

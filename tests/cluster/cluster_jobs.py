@@ -1,0 +1,71 @@
+"""Functions that the tests run as units; workers import this module by name."""
+
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+
+from cluster import SetAside
+
+
+def _log(folder, name):
+    with open(Path(folder) / "calls.log", "a") as file:
+        file.write(name + "\n")
+
+
+def calls(folder):
+    """Names of the units that ran, in order; forgets them."""
+    path = Path(folder) / "calls.log"
+    lines = path.read_text().split() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def write(folder, name, text="", seconds=0.0, done=None):
+    """Write a file that holds `text` and what the dependencies hold."""
+    _log(folder, name)
+    time.sleep(seconds)
+    parts = [text] + [(Path(folder) / slot.replace("/", "_")).read_text() for slot in sorted(done or ())]
+    (Path(folder) / name.replace("/", "_")).write_text("(" + ",".join(parts) + ")")
+    return {"parts": len(parts), "text": text}
+
+
+def fail(folder, name, how="error", done=None):
+    """Go wrong in one way or another, or work when a file named ``ok`` is there."""
+    if (Path(folder) / "ok").exists():
+        return write(folder, name, how, done=done)
+    _log(folder, name)
+    if how == "set aside":
+        raise SetAside(f"{name} is bad")
+    if how == "memory":
+        raise MemoryError("cannot allocate 9 TB")
+    if how == "once" and not (Path(folder) / "tried").exists():
+        (Path(folder) / "tried").touch()
+        raise OSError("network is away")
+    if how == "full":
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", str(Path(folder) / "shard"))
+        except OSError as error:
+            raise RuntimeError("cannot write the shard") from error
+    if how == "exit":
+        raise SystemExit(3)
+    if how == "result":
+        return {"what": {1, 2}}
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "kill once" and not (Path(folder) / "killed").exists():
+        (Path(folder) / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how in ("once", "kill once"):
+        return write(folder, name, how, done=done)
+    raise ValueError(f"{name} went\nwrong")
+
+
+def nothing():
+    """Do nothing."""
+
+
+def half_square(shard, vector):
+    """A likelihood term, with its gradient."""
+    return 0.5 * sum((x - shard) ** 2 for x in vector), [x - shard for x in vector]
