@@ -121,8 +121,10 @@ class EnergyAxesConfig(Section):
 class TilesConfig(Section):
     """How the grid is cut. Changes no result, only the layout on disk and the size of a unit of work."""
 
+    chunk: int = Field(default=50, ge=1)
+    """Pixels along each side of an inner chunk; rounded to whole response cells."""
     chunks: int = Field(default=5, ge=1)
-    """Inner chunks, of about 50 pixels, along each side of a tile."""
+    """Inner chunks along each side of a tile."""
 
 
 class GeomConfig(Section):
