@@ -1,8 +1,8 @@
 """Runs the peer's scripts in the peer's own environment, once, and keeps what they dump.
 
-``SURVEY_PEER_PYTHON`` names the interpreter that has Gammapy 2.1. Dumps go to ``.parity/`` at the top of the project, in a
-folder whose name holds a hash of everything that they follow from. Without the interpreter, or without the real data,
-the tests here are skipped; `make parity` sets the first, and where the data are present a skip is a failure.
+``SURVEY_PEER_PYTHON`` names the interpreter that has Gammapy 2.1. Dumps go to ``.parity/`` at the top of the project,
+in a folder whose name holds a hash of everything that they follow from. Without the interpreter, or without the real
+data, the tests here are skipped; `make parity` sets the first, and where the data are present a skip is a failure.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     """Say why the run failed."""
     if peer_python() and data_folder() and config.stash[SKIPPED]:
         terminalreporter.write_line(
-            f"{len(config.stash[SKIPPED])} comparisons with the peer were skipped though data and peer are here: failed",
+            f"{len(config.stash[SKIPPED])} comparisons with the peer were skipped though both are here: failed",
             red=True,
         )
 

@@ -1,4 +1,4 @@
-"""The fields that the peer and we reduce, as plain values: imported by tests in our environment and by scripts in the peer's.
+"""The fields that the peer and we reduce, as plain values: imported on both sides.
 
 Nothing here imports more than the standard library, so that both sides see the same numbers.
 """

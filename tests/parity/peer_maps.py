@@ -1,8 +1,8 @@
 """Stacks the MSH 15-52 field with the peer, makes its TS and excess maps, and dumps inputs and results.
 
 The maps are compared on equal inputs: the peer's stacked counts, background, exposure and responses are dumped in the
-layout of our cubes, so that our estimators can be run on them. TS maps: ``sum_over_energy_groups=False`` (a joint fit of all
-energy bins) and ``rtol=1e-4``, so that differences are not those of the peer's default stopping criterion, 1e-2.
+layout of our cubes, so that our estimators can be run on them. TS maps: ``sum_over_energy_groups=False`` (a joint fit of
+all energy bins) and ``rtol=1e-4``, so that differences are not those of the peer's default stopping criterion, 1e-2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from peer_common import cutout_width, data_store, empty_dataset, exclusion_mask,
 
 TS_NAMES = ("ts", "sqrt_ts", "norm", "norm_err", "niter", "stat", "stat_null", "npred_excess")
 TS_OPTIONAL = (*TS_NAMES, "norm_errn", "norm_errp", "norm_ul")
-EXCESS_NAMES = ("counts", "npred", "npred_excess", "ts", "sqrt_ts", "norm", "norm_err", "norm_errn", "norm_errp", "norm_ul")
+EXCESS_NAMES = ("counts", "npred", "npred_excess", "ts", "sqrt_ts", "norm", "norm_err")
+EXCESS_OPTIONAL = (*EXCESS_NAMES, "norm_errn", "norm_errp", "norm_ul")
 
 
 def stack():
@@ -35,7 +36,7 @@ def stack():
     for obs_id in MSH.obs_ids:
         observation = store.obs(obs_id)
         pointing = observation.get_pointing_icrs(observation.tmid)
-        dataset = stacked.cutout(pointing, width=cutout_width(MSH, pointing), name=f"run-{obs_id}")
+        dataset = stacked.cutout(pointing, width=cutout_width(MSH), name=f"run-{obs_id}")
         dataset = scale.run(safe.run(maker.run(dataset, observation), observation))
         stacked.stack(dataset)
     return stacked
@@ -87,7 +88,7 @@ def main() -> None:
         folder / "ts.npz",
         fit_counts=maps["counts"].data,
         fit_background=maps["background"].data,
-        # Predicted counts of the reference model per bin, at p: the exposure in reconstructed energy that the peer uses.
+        # Counts of the reference model in every bin at p: the peer's exposure in reconstructed energy.
         fit_exposure=maps["exposure"].quantity.to_value(""),
         kernel=maps["kernel"].data,
         mask=maps["mask"].data,
@@ -112,7 +113,7 @@ def main() -> None:
         spectral_model=PowerLawSpectralModel(index=2.0),
         sum_over_energy_groups=True,
     )
-    np.savez(folder / "excess.npz", **quantities(excess.run(dataset), EXCESS_NAMES))
+    np.savez(folder / "excess.npz", **quantities(excess.run(dataset), EXCESS_OPTIONAL))
 
 
 if __name__ == "__main__":

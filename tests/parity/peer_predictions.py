@@ -1,8 +1,8 @@
 """Predicted counts of a point source by the peer's responses, observation by observation, each with its own safe range.
 
 This is what the prediction from a stacked cube has to equal. The peer's own stacked file does not serve: see
-docs/parity.md. A source's counts anywhere on the sky, without the PSF: flux x exposure, folded with the dispersion at the
-source, times the safe range in energy; zero where the source lies beyond the offset cut.
+docs/parity.md. A source's counts anywhere on the sky, without the PSF: flux x exposure, folded with the dispersion at
+the source, times the safe range in energy; zero where the source lies beyond the offset cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from peer_common import axes, data_store, empty_dataset, output_folder
 def positions(field: Field) -> SkyCoord:
     """Places around the field's centre, in its own frame."""
     lon, lat = np.array(SOURCE_OFFSETS).T
-    return SkyCoord(field.lon + lon / np.cos(np.deg2rad(field.lat + lat)), field.lat + lat, unit="deg", frame=field.frame)
+    stretch = np.cos(np.deg2rad(field.lat + lat))
+    return SkyCoord(field.lon + lon / stretch, field.lat + lat, unit="deg", frame=field.frame)
 
 
 def predict(field: Field, store) -> dict[str, np.ndarray]:
@@ -52,9 +53,7 @@ def predict(field: Field, store) -> dict[str, np.ndarray]:
             if offset >= field.offset_max * u.deg:
                 continue
             exposure = observation.aeff.evaluate(energy_true=energy_true.center, offset=offset) * livetime
-            kernel = observation.edisp.to_edisp_kernel(
-                offset=offset, energy_axis_true=energy_true, energy_axis=energy
-            )
+            kernel = observation.edisp.to_edisp_kernel(offset=offset, energy_axis_true=energy_true, energy_axis=energy)
             counts = (flux * exposure).to_value("")
             predicted[i, j] = (counts @ kernel.pdf_matrix) * allowed[i]
     return {

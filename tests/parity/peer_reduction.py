@@ -90,7 +90,7 @@ def reduce_observation(field: Field, observation, target: Path, *, fov_rotation_
         fixed_offset=0 * u.deg,
     )
     pointing = observation.get_pointing_icrs(observation.tmid)
-    dataset = whole.cutout(pointing, width=cutout_width(field, pointing), name=f"run-{observation.obs_id}")
+    dataset = whole.cutout(pointing, width=cutout_width(field), name=f"run-{observation.obs_id}")
     dataset = maker.run(dataset, observation)
     # The bias threshold reads the dispersion at the pointing.
     dataset.edisp = responses.run(whole.cutout(pointing, width="1 deg", name="edisp"), observation).edisp

@@ -1,7 +1,7 @@
 """Reduces one observation with other kinds of responses in place of its own, and dumps results and responses.
 
-``background_2d``, ``background_altaz``, ``background_reversed``: its background made lopsided (the real one is nearly round,
-so that a wrong sign would not show), as a 2D table, and as a 3D one in the other alignments. ``king``: a King PSF.
+``background_2d``, ``background_altaz``, ``background_reversed``: its background made lopsided (the real one is nearly
+round, so that a wrong sign would not show), as a 2D table, and as a 3D one in the other alignments. ``king``: a King PSF.
 ``prod5``: all responses of CTA Prod5 (3-Gaussian PSF, 300 true energies, DETX/DETY background).
 """
 
@@ -14,7 +14,6 @@ from gammapy.irf import Background3D, PSFKing, load_irf_dict_from_file
 from parity_fields import LOPSIDED, PROD5_FILE, VARIANTS
 from peer_common import data_folder, data_store, output_folder
 from peer_reduction import reduce_observation
-
 
 ALIGNMENTS = {
     "background_radec": "RADEC",
