@@ -139,7 +139,7 @@ class TSMapConfig(BandsSection):
     index: float = 2.0
     """Index of its power law."""
     kernel_width: PositiveAngle | None = None
-    """Width of the template; left out: what holds 99.9 % of it, with a cap."""
+    """Width of the template; left out: 0.5 deg beyond the shape on every side."""
     n_sigma: float = Field(default=1.0, gt=0)
     """Of the errors."""
     n_sigma_ul: float = Field(default=2.0, gt=0)
