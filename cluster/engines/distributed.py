@@ -65,7 +65,7 @@ class DistributedEngine(ABC):
             # A batch whose worker died comes back here at once, to be split: dask does not know its units.
             "distributed.scheduler.allowed-failures": 0,
             "distributed.scheduler.no-workers-timeout": "120s",
-            "distributed.scheduler.worker-ttl": "300s",
+            "distributed.scheduler.worker-ttl": "120s",
             "distributed.comm.timeouts.connect": "60s",
             # Workers hold no results worth spilling, and a paused worker never resumes when its memory is not dask's.
             "distributed.worker.memory.target": False,
@@ -108,7 +108,9 @@ class DistributedEngine(ABC):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with dask.config.set(self.settings()), _quiet():
+            # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
+            ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
+            with dask.config.set(ours), _quiet():
                 self._cluster = self.make_cluster()
                 self._client = Client(self._cluster, set_as_default=False)
         except BaseException as failure:
@@ -215,6 +217,10 @@ class DistributedEngine(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self.close(now=error is not None)
+
+
+def _variable(setting: str) -> str:
+    return "DASK_" + setting.replace(".", "__").replace("-", "_").upper()
 
 
 @contextlib.contextmanager

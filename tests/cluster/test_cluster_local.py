@@ -1,0 +1,174 @@
+"""Running plans on worker processes: kills of workers and of the driver, interruption, poison."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cluster_jobs
+import psutil
+import pytest
+
+from cluster import ConfigError, DiskFull, Unit, unit_key
+from cluster.config import ClusterConfig
+from cluster.engines.base import open_engine
+from cluster.evaluate import Evaluator, evaluate
+from cluster.events import UnitEnded, WorkerLost
+from cluster.run import execute
+from cluster.status import status
+
+LOCAL = ClusterConfig(workers=2, memory="1 GB", preload=("cluster_jobs", "no_such_module"))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with open_engine(LOCAL) as opened:
+        yield opened
+
+
+def unit(folder, slot, text="", after=(), function="write", **more):
+    arguments = {"folder": str(folder), "name": slot, **({"text": text} if function == "write" else {}), **more}
+    return Unit(slot, unit_key("s", 1, text, arguments), f"cluster_jobs:{function}", arguments, tuple(after))
+
+
+def plan(folder, n, seconds=0.0):
+    units = [unit(folder, f"obs/{i:03d}", str(i), seconds=seconds) for i in range(n)]
+    for i in range(n // 5):
+        units.append(unit(folder, f"tile/{i}", after=[f"obs/{j:03d}" for j in range(5 * i, 5 * i + 5)]))
+    return units
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.name[:4] in ("obs_", "tile")}
+
+
+def test_workers_and_batches_change_no_byte(tmp_path, engine):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    execute(plan(tmp_path / "a", 30), workspace=tmp_path / "wa", config=ClusterConfig(kind="none"))
+    outcomes = execute(reversed(plan(tmp_path / "b", 30)), workspace=tmp_path / "wb", engine=engine)
+    assert outcomes.tally() == {"obs": {"done": 30}, "tile": {"done": 6}}
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert len({outcome.worker for outcome in outcomes.values()}) == 2
+    assert all(outcome.peak_memory > 10**7 for outcome in outcomes.values())
+
+
+def test_a_poisonous_unit_is_set_aside_and_its_batch_survives(tmp_path, engine):
+    units = plan(tmp_path, 40)
+    units += [unit(tmp_path, "obs/bad", function="fail", how="kill")]
+    units += [unit(tmp_path, "obs/once", function="fail", how="kill once")]
+    units += [unit(tmp_path, "tile/bad", after=["obs/bad", "obs/000"])]
+    events = []
+    outcomes = execute(units, workspace=tmp_path / ".work", engine=engine, listeners=[events.append])
+    failed = outcomes.with_status("failed")
+    assert list(failed) == ["obs/bad"]
+    assert failed["obs/bad"].reason == "worker lost: memory or crash (3 workers died with it)"
+    assert outcomes["tile/bad"].result["parts"] == 2
+    assert {event.slot for event in events if isinstance(event, WorkerLost)} - {""} == {"obs/bad", "obs/once"}
+    ran = cluster_jobs.calls(tmp_path)
+    assert ran.count("obs/bad") == 3
+    assert ran.count("obs/once") == 2
+    assert len(ran) == len(units) + 3
+    assert list((tmp_path / ".work" / "running").iterdir()) == []
+    again = execute(units, workspace=tmp_path / ".work", engine=engine)
+    assert cluster_jobs.calls(tmp_path) == []
+    assert again["obs/bad"].status == "failed"
+
+
+def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path, engine):
+    def kill(event):
+        late = len(killed) < 2 and isinstance(event, UnitEnded) and event.slot > f"obs/{10 * len(killed):03d}"
+        if late and psutil.pid_exists(pid := int(event.outcome.worker.rpartition(":")[2])):
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    killed = []
+    outcomes = execute(plan(tmp_path, 40, 0.02), workspace=tmp_path / ".work", engine=engine, listeners=[kill])
+    assert len(killed) == 2
+    assert outcomes.tally() == {"obs": {"done": 40}, "tile": {"done": 8}}
+
+
+def test_a_full_disk_stops_workers_and_a_rerun_completes(tmp_path, engine):
+    units = [*plan(tmp_path, 20), unit(tmp_path, "obs/full", function="fail", how="full")]
+    with pytest.raises(DiskFull, match=r"no space left to write .*/shard; make room and run again"):
+        execute(units, workspace=tmp_path / ".work", engine=engine)
+    (tmp_path / "ok").touch()
+    outcomes = execute(units, workspace=tmp_path / ".work", engine=engine)
+    assert all(outcome.is_done for outcome in outcomes.values())
+
+
+def test_likelihood_is_summed_exactly_on_workers(engine):
+    shards = [0.1 * i for i in range(7)]
+    with Evaluator("cluster_jobs:half_square", shards, engine=engine) as likelihood:
+        value, gradient = likelihood([0.3, 1e-9])
+    assert (value, list(gradient)) == _sum(shards, [0.3, 1e-9])
+    assert likelihood.count == 1
+
+
+def _sum(shards, vector):
+    value, gradient = evaluate("cluster_jobs:half_square", shards, vector)
+    return value, list(gradient)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_cluster_local import plan
+from cluster.config import ClusterConfig
+from cluster.run import execute
+
+execute(plan({folder!r}, 40, 0.1), workspace={work!r}, config=ClusterConfig(workers=2, memory="1 GB"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_path, number):
+    work = str(tmp_path / ".work")
+    # No main guard in the script: workers do not import it.
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), work=work))
+    driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    markers = Path(work) / "markers" / "obs"
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (markers.exists() and len(list(markers.glob("*.json"))) > 5):
+            assert driver.poll() is None
+            time.sleep(0.05)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        assert len(workers) >= 2
+        assert status(work).running.pid == driver.pid
+        begun = time.monotonic()
+        if number == signal.SIGINT:
+            os.killpg(driver.pid, number)  # a terminal sends it to the workers too
+        else:
+            driver.send_signal(number)
+        driver.wait(20)
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert alive == []
+        assert time.monotonic() - begun < 8
+    finally:
+        driver.kill()
+        text = driver.communicate()[1]
+    if number == signal.SIGTERM:
+        assert "Stopped" in text.splitlines()[-1]
+    assert text.count("Traceback") <= (number != signal.SIGKILL)
+    found = status(work)
+    assert found.running is None
+    assert found.stages["obs"].left > 0
+    done = found.stages["obs"].done + found.stages["tile"].done
+    cluster_jobs.calls(tmp_path)
+    outcomes = execute(plan(tmp_path, 40, 0.1), workspace=work, config=ClusterConfig(kind="none"))
+    assert len(outcomes.with_status("skipped")) == done
+    assert len(cluster_jobs.calls(tmp_path)) == 48 - done
+    (tmp_path / "calm").mkdir()
+    execute(plan(tmp_path / "calm", 40), workspace=tmp_path / "w", config=ClusterConfig(kind="none"))
+    assert contents(tmp_path) == contents(tmp_path / "calm")
+
+
+def test_a_cluster_that_cannot_start_says_so(tmp_path):
+    config = ClusterConfig(workers=1, options={"interface": "no-such-interface"})
+    with pytest.raises(ConfigError, match=r"the cluster \(local\) did not start: .*no-such-interface"):
+        execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
+    assert status(str(tmp_path / ".work")).running is None
