@@ -60,7 +60,7 @@ torture-short: $(STAMP)
 	$(BIN)/python -m benchmarks.torture --minutes 3 --observations 24
 
 schema: $(STAMP)
-	$(BIN)/python -m survey.config_schema configs/schema.json
+	$(BIN)/python -m survey.config_schema configs/schema.json docs/configuration.md
 
 clean:
 	rm -rf $(VENV) $(PEER_VENV) demo .parity

@@ -70,6 +70,7 @@ def run(
     with _answers():
         settings = _load(config, overrides or ())
         _set_log(settings)
+        _keep_kernels()
         from survey import pipeline
 
         result = pipeline.run(settings, models=models, overwrite=overwrite, retry_failed=retry_failed)
@@ -146,6 +147,7 @@ def ingest(
 
         if len(datastore) < 2:
             raise Refusal("expected a data store and the archive to write: survey ingest DATASTORE OUT.zarr")
+        _keep_kernels()
         from survey.events.ingest import ingest as make_archive
 
         typer.echo(str(make_archive(datastore[:-1], datastore[-1], workers=workers, overwrite=overwrite)))
@@ -155,6 +157,7 @@ def ingest(
 def export(outdir: Outdir) -> None:
     """Write the cube of a run as DL4 FITS that Gammapy reads."""
     with _answers():
+        _keep_kernels()
         from survey.report.export import export as write_dataset
 
         typer.echo(f"wrote {write_dataset(outdir)}")
@@ -164,9 +167,10 @@ def export(outdir: Outdir) -> None:
 def info() -> None:
     """Versions, machine, data folders and caches: what a report of a problem needs."""
     with _answers():
+        from cluster.compile_cache import compile_cache
         from survey.environment import describe
 
-        typer.echo(describe())
+        typer.echo(describe(compile_cache=compile_cache()))
 
 
 @data_app.command()
@@ -198,6 +202,13 @@ def _load(config: str, overrides: Sequence[str]) -> SurveyConfig:
     for note in settings.notes:
         typer.echo(f"{settings.source}: {note}", err=True)
     return settings
+
+
+def _keep_kernels() -> None:
+    """Compile kernels once for this machine; before anything that compiles is imported."""
+    from cluster.compile_cache import use_compile_cache
+
+    use_compile_cache()
 
 
 def _set_log(settings: SurveyConfig) -> None:

@@ -87,11 +87,17 @@ class WcsConfig(Section):
             angle.to_value("deg") for angle in (self.width.width, self.width.height, self.binsize)
         )
         if width > 360 or height > 180:
-            raise ValueError("expected a width up to 360 deg and a height up to 180 deg")
+            raise ValueError(f"found width {width:g} deg, height {height:g} deg; expected at most 360 deg and 180 deg")
         if binsize > min(width, height):
-            raise ValueError("expected a binsize below the width and the height")
+            raise ValueError(
+                f"found binsize {binsize:g} deg, width {width:g} deg, height {height:g} deg; "
+                "expected pixels smaller than the grid"
+            )
         if self.proj == "TAN" and max(width, height) > 160:
-            raise ValueError("expected a width and height up to 160 deg in the projection TAN; use CAR, AIT or MOL")
+            raise ValueError(
+                f"found width {width:g} deg, height {height:g} deg; expected at most 160 deg in the projection TAN: "
+                "use CAR, AIT or MOL"
+            )
         return self
 
 

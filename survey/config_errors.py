@@ -61,8 +61,12 @@ def nearest_key(path: tuple[str | int, ...], model: type[BaseModel]) -> str | No
         elsewhere = [key for key in keys if key[-1] in last]
     if elsewhere:
         text = key_text(names)
-        return key_text(max(elsewhere, key=lambda key: difflib.SequenceMatcher(None, key_text(key), text).ratio()))
+        return key_text(max(elsewhere, key=lambda key: (key[0] == names[0], _likeness(key_text(key), text))))
     return None
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def _keys_of(path: tuple[str | int, ...], model: type[BaseModel]) -> str:

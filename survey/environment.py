@@ -14,14 +14,20 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def describe() -> str:
-    """Versions, machine, data folders and caches, a line each."""
-    rows = list(_rows())
+def describe(*, compile_cache: str) -> str:
+    """Versions, machine, data folders and caches, a line each.
+
+    Parameters
+    ----------
+    compile_cache : str
+        Folder that compiled kernels are kept in.
+    """
+    rows = list(_rows(compile_cache))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
 
-def _rows() -> Iterator[tuple[str, str]]:
+def _rows(compile_cache: str) -> Iterator[tuple[str, str]]:
     import psutil
 
     from survey import __version__
@@ -34,10 +40,7 @@ def _rows() -> Iterator[tuple[str, str]]:
         folder = os.environ.get(name)
         there = "" if not folder or os.path.isdir(folder) else " (no such folder)"
         yield f"${name}", f"{folder or 'not set'}{there}"
-    yield (
-        "compiled kernels",
-        os.environ.get("NUMBA_CACHE_DIR") or "beside the sources, in __pycache__ (NUMBA_CACHE_DIR not set)",
-    )
+    yield "compiled kernels", compile_cache
     for name in PACKAGES:
         try:
             yield name, version(name)
