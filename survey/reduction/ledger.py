@@ -76,4 +76,4 @@ class Ledger:
         total = sum(getattr(self, line) for line in LINES)
         if total != self.read:
             lines = ", ".join(f"{line} {getattr(self, line)}" for line in LINES)
-            raise LedgerError(f"{what}: {self.read} events read, but the lines of the ledger add up to {total} ({lines})")
+            raise LedgerError(f"{what}: {self.read} events read, but the lines of the ledger give {total} ({lines})")

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -15,10 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from survey.reduction.camera import camera_frames
 from survey.reduction.ledger import Ledger
 from survey.response.background import BackgroundLattice, refine_background
+from survey.sky.frames import unit_vectors
+from survey.store.npz import pack, unpack
 
 FORMAT = 1
+PLAIN = "plain"
+"""Member of the file that holds everything that is not an array, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,8 @@ class PreparedObservation:
         s.
     step_weight, step_ra, step_dec, step_roll : numpy.ndarray (k,)
         Time steps: fraction of the time, pointing (ICRS, deg) and position angle of the camera's vertical (deg, from
-        north through east; 0 for a background aligned with ICRS). One step unless the pointing moves or the field rotates.
+        north through east; 0 for a background aligned with ICRS). One step unless the pointing moves or the field
+        rotates.
     event_energy, event_y, event_x : numpy.ndarray (n,) int32
         Bins of the events in the safe range, in file order. Events outside the grid have the pixel of the grid's
         virtual extension: they count in the fit of the background only.
@@ -109,6 +113,20 @@ class PreparedObservation:
     ledger: Ledger
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def background_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (k,) and camera frames (k, 3, 3) of the time steps; one for a radial background that does not move."""
+        if self.step_weight.size > 1 and self.bkg_y.size == 0 and not self.pointing_moves:
+            return np.ones(1), camera_frames(self.step_ra[:1], self.step_dec[:1], self.step_roll[:1])
+        return self.step_weight, camera_frames(self.step_ra, self.step_dec, self.step_roll)
+
+    @cached_property
+    def exposure_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (k,) and pointings (k, 3) of the time steps, one unless the pointing moves."""
+        if not self.pointing_moves:
+            return np.ones(1), unit_vectors(self.ra, self.dec)[None].copy()
+        return self.step_weight, np.ascontiguousarray(unit_vectors(self.step_ra, self.step_dec).T)
+
     @property
     def pointing_moves(self) -> bool:
         """Whether the pointing is not the same in all time steps."""
@@ -127,37 +145,27 @@ class PreparedObservation:
     def to_bytes(self) -> bytes:
         """NumPy archive with fixed time stamps: the same observation gives the same bytes."""
         plain: dict[str, Any] = {"format": FORMAT}
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for item in fields(self):
-                value = getattr(self, item.name)
-                if isinstance(value, np.ndarray):
-                    member = io.BytesIO()
-                    np.lib.format.write_array(member, np.ascontiguousarray(value), version=(1, 0))
-                    archive.writestr(zipfile.ZipInfo(f"{item.name}.npy"), member.getvalue())
-                elif isinstance(value, Ledger):
-                    plain[item.name] = value.as_dict()
-                else:
-                    plain[item.name] = value
-            archive.writestr(zipfile.ZipInfo("plain.json"), json.dumps(plain, sort_keys=True))
-        return buffer.getvalue()
+        arrays: dict[str, NDArray[Any]] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                arrays[item.name] = value
+            else:
+                plain[item.name] = value.as_dict() if isinstance(value, Ledger) else value
+        text = json.dumps(plain, sort_keys=True).encode()
+        return pack({**arrays, PLAIN: np.frombuffer(text, dtype=np.uint8)})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> PreparedObservation:
-        """Inverse of `to_bytes`."""
-        values: dict[str, Any] = {}
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            plain = json.loads(archive.read("plain.json"))
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    member = io.BytesIO(archive.read(name))
-                    values[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+        """Inverse of `to_bytes`; ValueError for a file of another format."""
+        arrays = unpack(content)
+        plain = json.loads(arrays.pop(PLAIN).tobytes())
         found = plain.pop("format")
         if found != FORMAT:
             raise ValueError(f"prepared observation has format {found}, this version reads {FORMAT}")
         plain["ledger"] = Ledger.from_dict(plain["ledger"])
         plain["notes"] = tuple(plain["notes"])
-        return cls(**values, **plain)
+        return cls(**arrays, **plain)
 
     def save(self, url: str) -> None:
         """Write to any URL or path, at once or not at all."""

@@ -1,0 +1,363 @@
+"""Kernels of the contribution of an observation to a window of pixels. NumPy arrays in, NumPy arrays changed in place.
+
+Every value is scalar arithmetic on its own pixel or response cell, so that it has the same bits in whichever window it is
+computed. Floating sums are rounded to a multiple of the variable's quantum before they are added, which makes adding exact.
+
+Shapes: ``e`` bins of reconstructed energy, ``t`` of true energy, ``r`` of distance in the PSF, ``k`` time steps, ``o`` nodes
+in offset, ``y, x`` pixels, ``v, u`` response cells.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+DEGREES = 180.0 / math.pi
+RIM = 1.0 - 1e-11
+"""A pixel centre on a circle, to round-off, is outside of it."""
+
+
+@njit(nogil=True, cache=True)
+def squared_chord(offset):
+    """Square of the chord to an offset in deg: what squared distances of unit vectors are compared with."""
+    if offset >= 180.0:
+        return 5.0
+    half = 2.0 * math.sin(0.5 * offset / DEGREES)
+    return half * half * RIM
+
+
+@njit(nogil=True, cache=True)
+def select_pixels(vectors, center, offset_max, selected):
+    """Mark the pixels whose centres lie within a circle.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray (3, y, x)
+        Unit vectors of the pixel centres, NaN off the sky.
+    center : numpy.ndarray (3,)
+    offset_max : float
+        deg.
+    selected : numpy.ndarray (y, x) bool
+        Filled.
+
+    Returns
+    -------
+    tuple of int
+        Smallest half-open box of rows and columns with a marked pixel: (y0, y1, x0, x1).
+    """
+    limit = squared_chord(offset_max)
+    ny, nx = selected.shape
+    y0, y1, x0, x1 = ny, 0, nx, 0
+    for j in range(ny):
+        for i in range(nx):
+            a = vectors[0, j, i] - center[0]
+            b = vectors[1, j, i] - center[1]
+            c = vectors[2, j, i] - center[2]
+            inside = a * a + b * b + c * c < limit
+            selected[j, i] = inside
+            if inside:
+                y0, y1 = min(y0, j), max(y1, j + 1)
+                x0, x1 = min(x0, i), max(x1, i + 1)
+    return y0, y1, x0, x1
+
+
+@njit(nogil=True, cache=True)
+def _lattice_position(a, b, c, frame, radial, x0, y0, per_x, per_y, mx, my):
+    """Lower lattice node and weight of the upper one in x and y of a direction; -1 where there is no background."""
+    if radial:
+        x = (offset_of(a, b, c, frame[0]) - x0) * per_x
+        if not (0.0 <= x <= mx - 1.0):
+            return -1, 0.0, 0, 0.0
+        low = min(int(x), mx - 2)
+        return low, x - low, 0, 0.0
+    front = frame[0, 0] * a + frame[0, 1] * b + frame[0, 2] * c
+    along = frame[1, 0] * a + frame[1, 1] * b + frame[1, 2] * c
+    up = frame[2, 0] * a + frame[2, 1] * b + frame[2, 2] * c
+    x = (math.atan2(along, front) * DEGREES - x0) * per_x
+    y = (math.atan2(up, math.sqrt(front * front + along * along)) * DEGREES - y0) * per_y
+    if not (0.0 <= x <= mx - 1.0 and 0.0 <= y <= my - 1.0):
+        return -1, 0.0, 0, 0.0
+    low_x, low_y = min(int(x), mx - 2), min(int(y), my - 2)
+    return low_x, x - low_x, low_y, y - low_y
+
+
+@njit(nogil=True, cache=True)
+def background_rates(vectors, weights, frames, lattice, radial, x0, y0, per_x, per_y, energy, rates):
+    """Background rate in single directions and bins of energy.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray (3, n)
+        Directions.
+    weights, frames : numpy.ndarray (k,), (k, 3, 3)
+        Fraction of the time; pointing, direction of camera x and of camera y as rows.
+    lattice, radial, x0, y0, per_x, per_y
+        Of `survey.response.background.BackgroundLattice`; steps per degree.
+    energy : numpy.ndarray (n,)
+        Bins of reconstructed energy.
+    rates : numpy.ndarray (n,)
+        Filled, s-1 sr-1.
+    """
+    my, mx = lattice.shape[1], lattice.shape[2]
+    for n in range(rates.size):
+        total = 0.0
+        for k in range(weights.size):
+            lx, wx, ly, wy = _lattice_position(
+                vectors[0, n], vectors[1, n], vectors[2, n], frames[k], radial, x0, y0, per_x, per_y, mx, my
+            )
+            if lx >= 0:
+                e, hy = energy[n], min(ly + 1, my - 1)
+                lower = (1.0 - wx) * lattice[e, ly, lx] + wx * lattice[e, ly, lx + 1]
+                upper = (1.0 - wx) * lattice[e, hy, lx] + wx * lattice[e, hy, lx + 1]
+                total += weights[k] * ((1.0 - wy) * lower + wy * upper)
+        rates[n] = total
+
+
+@njit(nogil=True, cache=True)
+def add_background(
+    vectors,
+    solid_angle,
+    selected,
+    box,
+    weights,
+    frames,
+    lattice,
+    radial,
+    x0,
+    y0,
+    per_x,
+    per_y,
+    safe,
+    need_background,
+    scale,
+    quantum,
+    want,
+    background,
+    safe_pixels,
+    safe_bins,
+):
+    """Add the expected background of an observation and mark its safe bins.
+
+    Parameters
+    ----------
+    vectors, solid_angle : numpy.ndarray (3, y, x), (y, x)
+        Of the pixels.
+    selected, box
+        Of `select_pixels`.
+    weights, frames, lattice, radial, x0, y0, per_x, per_y
+        As of `background_rates`.
+    safe : numpy.ndarray (e,) bool
+        Bins in the safe range of energies.
+    need_background : bool
+        Whether a bin without background is not safe.
+    scale : numpy.ndarray (e,)
+        Ontime times normalisation, s.
+    quantum : numpy.ndarray (e,)
+        Powers of two.
+    want : bool
+        Whether to add to `background`; else only the masks are made.
+    background : numpy.ndarray (e, y, x)
+        Added to.
+    safe_pixels : numpy.ndarray (y, x) bool
+        Set where any bin is safe; False before.
+    safe_bins : numpy.ndarray (e, y, x) bool
+        Set where the bin is safe; False before.
+    """
+    n_energy = lattice.shape[0]
+    my, mx = lattice.shape[1], lattice.shape[2]
+    nx = selected.shape[1]
+    low_x = np.empty(nx, np.int64)
+    low_y = np.empty(nx, np.int64)
+    high_y = np.empty(nx, np.int64)
+    weight_x = np.empty(nx)
+    weight_y = np.empty(nx)
+    share = np.empty(nx)
+    total = np.empty((n_energy, nx))
+    y_start, y_stop, x_start, x_stop = box
+    for j in range(y_start, y_stop):
+        first, last = x_stop, x_start
+        for i in range(x_start, x_stop):
+            if selected[j, i]:
+                first, last = min(first, i), max(last, i + 1)
+        for e in range(n_energy):
+            for i in range(first, last):
+                total[e, i] = 0.0
+        for k in range(weights.size):
+            for i in range(first, last):
+                lx, wx, ly, wy = _lattice_position(
+                    vectors[0, j, i], vectors[1, j, i], vectors[2, j, i],
+                    frames[k], radial, x0, y0, per_x, per_y, mx, my,
+                )  # fmt: skip
+                share[i] = weights[k] if lx >= 0 else 0.0
+                low_x[i], weight_x[i] = max(lx, 0), wx
+                low_y[i], weight_y[i] = ly, wy
+                high_y[i] = min(ly + 1, my - 1)
+            for e in range(n_energy):
+                if safe[e]:
+                    for i in range(first, last):
+                        lx, wx, wy = low_x[i], weight_x[i], weight_y[i]
+                        ly, hy = low_y[i], high_y[i]
+                        lower = (1.0 - wx) * lattice[e, ly, lx] + wx * lattice[e, ly, lx + 1]
+                        upper = (1.0 - wx) * lattice[e, hy, lx] + wx * lattice[e, hy, lx + 1]
+                        total[e, i] += share[i] * ((1.0 - wy) * lower + wy * upper)
+        for e in range(n_energy):
+            if safe[e]:
+                per_quantum = scale[e] / quantum[e]
+                for i in range(first, last):
+                    if selected[j, i] and (total[e, i] > 0.0 or not need_background):
+                        safe_bins[e, j, i] = True
+                        safe_pixels[j, i] = True
+                        if want:
+                            background[e, j, i] += np.rint(total[e, i] * solid_angle[j, i] * per_quantum) * quantum[e]
+
+
+@njit(nogil=True, cache=True)
+def mark_safe(selected, box, safe, safe_pixels, safe_bins):
+    """Mark the safe bins of an observation without a background response: parameters as of `add_background`."""
+    y_start, y_stop, x_start, x_stop = box
+    any_safe = False
+    for e in range(safe.size):
+        any_safe = any_safe or safe[e]
+    for j in range(y_start, y_stop):
+        for i in range(x_start, x_stop):
+            if selected[j, i] and any_safe:
+                safe_pixels[j, i] = True
+                for e in range(safe.size):
+                    safe_bins[e, j, i] = safe[e]
+
+
+@njit(nogil=True, cache=True)
+def sum_background(safe_bins, background, excluded, box, sums):
+    """Sum (e, y, x) values over the safe bins of the pixels that are not excluded, row by row, into `sums` (e,)."""
+    y_start, y_stop, x_start, x_stop = box
+    for e in range(sums.size):
+        total = 0.0
+        for j in range(y_start, y_stop):
+            row = 0.0
+            for i in range(x_start, x_stop):
+                if safe_bins[e, j, i] and not excluded[j, i]:
+                    row += background[e, j, i]
+            total += row
+        sums[e] = total
+
+
+@njit(nogil=True, cache=True)
+def add_coverage(safe_pixels, safe_bins, box, livetime, n_safe, livetimes, n_observations):
+    """Add an observation to `n_safe` (e, y, x), `livetimes` and `n_observations` (y, x); arrays without rows stay out."""
+    y_start, y_stop, x_start, x_stop = box
+    for j in range(y_start, y_stop):
+        for i in range(x_start, x_stop):
+            if safe_pixels[j, i]:
+                if livetimes.size > 0:
+                    livetimes[j, i] += livetime
+                if n_observations.size > 0:
+                    n_observations[j, i] += 1
+        for e in range(n_safe.shape[0]):
+            for i in range(x_start, x_stop):
+                if safe_bins[e, j, i]:
+                    n_safe[e, j, i] += 1
+
+
+@njit(nogil=True, cache=True)
+def add_events(energy, y, x, y0, x0, counts):
+    """Add events to `counts` (e, y, x), whose first pixel is (y0, x0); returns how many fell inside."""
+    n_added = 0
+    for n in range(energy.size):
+        j, i = y[n] - y0, x[n] - x0
+        if 0 <= j < counts.shape[1] and 0 <= i < counts.shape[2]:
+            counts[energy[n], j, i] += 1
+            n_added += 1
+    return n_added
+
+
+@njit(nogil=True, cache=True)
+def offset_of(a, b, c, center):
+    """Offset of a direction from a pointing, deg."""
+    p = a - center[0]
+    q = b - center[1]
+    s = c - center[2]
+    return 2.0 * math.asin(min(0.5 * math.sqrt(p * p + q * q + s * s), 1.0)) * DEGREES
+
+
+@njit(nogil=True, cache=True)
+def offset_position(offset, nodes):
+    """Lower node and weight of the upper one at an offset between the first and the last node."""
+    low = 0
+    while low < nodes.size - 2 and offset >= nodes[low + 1]:
+        low += 1
+    return low, (offset - nodes[low]) / (nodes[low + 1] - nodes[low])
+
+
+@njit(nogil=True, cache=True)
+def effective_area_at(aeff, t, low, upper):
+    """Effective area between two nodes, cut at zero."""
+    return max((1.0 - upper) * aeff[t, low] + upper * aeff[t, low + 1], 0.0)
+
+
+@njit(nogil=True, cache=True)
+def add_exposure(
+    vectors, safe_pixels, box, weights, centers, nodes, aeff, livetime, quantum, want, exposure, cell, cell_sums
+):
+    """Add the exposure of an observation, and sum it over response cells.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray (3, y, x)
+    safe_pixels : numpy.ndarray (y, x) bool
+        Pixels that get exposure.
+    box
+        Of `select_pixels`.
+    weights, centers : numpy.ndarray (k,), (k, 3)
+        Fraction of the time and pointing.
+    nodes, aeff : numpy.ndarray (o,), (t, o)
+        Effective area, m2, at offsets, deg; cut at zero after the interpolation.
+    livetime : float
+        s.
+    quantum : numpy.ndarray (t,)
+        Powers of two.
+    want : bool
+        Whether to add to `exposure`.
+    exposure : numpy.ndarray (t, y, x)
+        Added to.
+    cell : int
+        Pixels along the side of a response cell; the window starts at a cell's edge.
+    cell_sums : numpy.ndarray (t, v, u)
+        Filled with sums over pixels, not rounded; zero before. May be empty: then it is left out.
+    """
+    n_true = aeff.shape[0]
+    nx = safe_pixels.shape[1]
+    low = np.empty(nx, np.int64)
+    upper = np.empty(nx)
+    share = np.empty(nx)
+    total = np.empty((n_true, nx))
+    sum_cells = cell_sums.size > 0
+    y_start, y_stop, x_start, x_stop = box
+    for j in range(y_start, y_stop):
+        first, last = x_stop, x_start
+        for i in range(x_start, x_stop):
+            if safe_pixels[j, i]:
+                first, last = min(first, i), max(last, i + 1)
+        if first >= last:
+            continue
+        for k in range(weights.size):
+            for i in range(first, last):
+                low[i], upper[i], share[i] = 0, 0.0, 0.0
+                if safe_pixels[j, i]:
+                    offset = offset_of(vectors[0, j, i], vectors[1, j, i], vectors[2, j, i], centers[k])
+                    if nodes[0] <= offset <= nodes[nodes.size - 1]:
+                        low[i], upper[i] = offset_position(offset, nodes)
+                        share[i] = weights[k]
+            for t in range(n_true):
+                for i in range(first, last):
+                    value = share[i] * effective_area_at(aeff, t, low[i], upper[i])
+                    total[t, i] = value if k == 0 else total[t, i] + value
+        for t in range(n_true):
+            if want:
+                per_quantum = livetime / quantum[t]
+                for i in range(first, last):
+                    exposure[t, j, i] += np.rint(total[t, i] * per_quantum) * quantum[t]
+            if sum_cells:
+                for i in range(first, last):
+                    cell_sums[t, j // cell, i // cell] += total[t, i]

@@ -1,0 +1,44 @@
+"""Effective area on the survey's axis of true energy, at the offsets between which it is linear."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from survey.response.interpolation import checked_values, inside, interpolate, offset_nodes
+from survey.response.table import ResponseTable
+from survey.sky.energy import EnergyAxis
+
+
+def effective_area(
+    table: ResponseTable, energy_true: EnergyAxis
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Effective area at the centres of the bins of true energy.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Of form ``aeff_2d``.
+    energy_true : EnergyAxis
+        With ``t`` bins.
+
+    Returns
+    -------
+    offset : numpy.ndarray (o,)
+        deg, the last one possibly infinite (a constant).
+    aeff : numpy.ndarray (t, o)
+        m2. Linear in offset in between and zero beyond the last; interpolate first, then cut at zero, since values at
+        the outer edges are extrapolated.
+
+    Raises
+    ------
+    ResponseError
+        When a value is not finite or negative.
+    """
+    values = checked_values(table, "EFFAREA", ("energy_true", "offset"), canonical="m2")
+    energy, offset = table.axis("energy_true"), table.axis("offset")
+    centers = energy_true.centers
+    nodes = offset_nodes(offset)
+    aeff = interpolate(interpolate(values, energy, centers), offset, nodes, along=1)
+    aeff[~inside(energy, centers)] = 0.0
+    return nodes, aeff
