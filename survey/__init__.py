@@ -1,3 +1,35 @@
-"""gammasurvey: from gamma-ray event lists to survey maps."""
+"""gammasurvey: from gamma-ray event lists to survey maps.
+
+import survey
+run = survey.run("config.yaml")          # or survey.open("outdir")
+run.cube, run.maps, run.observations     # xarray and astropy objects, lazy
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from survey.pipeline import plan, run
+    from survey.products import Run
+    from survey.products import open_run as open
 
 __version__ = "0.1.0"
+__all__ = ["Run", "__version__", "open", "plan", "run"]
+
+_LAZY = {
+    "run": ("survey.pipeline", "run"),
+    "plan": ("survey.pipeline", "plan"),
+    "open": ("survey.products", "open_run"),
+    "Run": ("survey.products", "Run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``import survey`` and ``survey --help`` stay quick."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'survey' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

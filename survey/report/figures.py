@@ -109,7 +109,12 @@ def draw_map(
     all_sky = is_all_sky(wcs)
     axes = figure.add_subplot(projection=wcs, frame_class=EllipticalFrame if all_sky else RectangularFrame)
     image = axes.imshow(
-        values, origin="lower", cmap=style.cmap, norm=_norm(values, style.scale), interpolation="nearest", rasterized=True
+        values,
+        origin="lower",
+        cmap=style.cmap,
+        norm=_norm(values, style.scale),
+        interpolation="nearest",
+        rasterized=True,
     )
     # White lines are lost on white ground, black ones on black: grey is seen on every colour map used here.
     axes.coords.grid(color="0.55", linestyle=":", linewidth=0.7)

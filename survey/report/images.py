@@ -10,21 +10,23 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 
-def image_hdu(values: NDArray, wcs: WCS, *, unit: str, name: str, edges: NDArray[np.float64] | None = None) -> fits.PrimaryHDU:
+def image_hdu(
+    values: NDArray, wcs: WCS, *, unit: str, name: str, bands: NDArray[np.float64] | None = None
+) -> fits.PrimaryHDU:
     """Image HDU of a map.
 
     Parameters
     ----------
     values : numpy.ndarray
-        (y, x), or (energy, y, x) with the energy edges (TeV) in `edges`. Pixels without data are NaN.
+        (y, x), or (energy, y, x) with the limits of its energy bands in `bands`. Pixels without data are NaN.
     wcs : astropy.wcs.WCS
         Of the celestial axes.
     unit : str
         Unit of the values in FITS notation.
     name : str
         What it shows, written as ``HDUNAME``.
-    edges : numpy.ndarray or None
-        Energy edges of a cube.
+    bands : numpy.ndarray or None
+        (energy, 2): lower and upper limit of every band, TeV; bands may overlap.
 
     Returns
     -------
@@ -40,19 +42,20 @@ def image_hdu(values: NDArray, wcs: WCS, *, unit: str, name: str, edges: NDArray
     hdu.header["BUNIT"] = (unit, "unit of the values")
     hdu.header["HDUNAME"] = (name, "what the image shows")
     if values.ndim == 3:
-        if edges is None:
-            raise ValueError(f"map {name!r} has an energy axis: its edges are needed to write the image")
-        _energy_keywords(hdu.header, edges)
+        if bands is None:
+            raise ValueError(f"map {name!r} has an energy axis: its bands are needed to write the image")
+        _energy_keywords(hdu.header, bands)
     return hdu
 
 
-def _energy_keywords(header: fits.Header, edges: NDArray[np.float64]) -> None:
-    """Third axis: the standard's logarithmic energy where the bands are equal in logarithm, their number elsewhere."""
-    steps = np.diff(np.log(edges))
+def _energy_keywords(header: fits.Header, bands: NDArray[np.float64]) -> None:
+    """Third axis: the standard's logarithmic energy where the bands adjoin with equal steps, their number elsewhere."""
+    steps = np.log(bands[:, 1] / bands[:, 0])
+    adjoin = np.allclose(bands[1:, 0], bands[:-1, 1], rtol=1e-9)
     header["WCSAXES"] = 3
     header["CRPIX3"] = 1.0
-    if np.allclose(steps, steps[0], rtol=1e-6):
-        reference = float(np.sqrt(edges[0] * edges[1]))
+    if adjoin and np.allclose(steps, steps[0], rtol=1e-6):
+        reference = float(np.sqrt(bands[0, 0] * bands[0, 1]))
         header["CTYPE3"] = ("ENER-LOG", "energy, equal steps in its logarithm")
         header["CUNIT3"] = "TeV"
         header["CRVAL3"] = reference
@@ -63,21 +66,21 @@ def _energy_keywords(header: fits.Header, edges: NDArray[np.float64]) -> None:
         header["CDELT3"] = 1.0
 
 
-def energy_bands_hdu(edges: NDArray[np.float64]) -> fits.BinTableHDU:
+def energy_bands_hdu(bands: NDArray[np.float64]) -> fits.BinTableHDU:
     """Table of the energy bands of a cube (``EBOUNDS``: CHANNEL, E_MIN, E_MAX in TeV)."""
     columns = [
-        fits.Column("CHANNEL", "I", array=np.arange(edges.size - 1)),
-        fits.Column("E_MIN", "D", unit="TeV", array=edges[:-1]),
-        fits.Column("E_MAX", "D", unit="TeV", array=edges[1:]),
+        fits.Column("CHANNEL", "I", array=np.arange(bands.shape[0])),
+        fits.Column("E_MIN", "D", unit="TeV", array=bands[:, 0]),
+        fits.Column("E_MAX", "D", unit="TeV", array=bands[:, 1]),
     ]
     return fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
 
 
-def to_fits(values: NDArray, wcs: WCS, *, unit: str, name: str, edges: NDArray[np.float64] | None = None) -> bytes:
+def to_fits(values: NDArray, wcs: WCS, *, unit: str, name: str, bands: NDArray[np.float64] | None = None) -> bytes:
     """FITS file of a map as bytes; parameters as in `image_hdu`."""
-    hdus = fits.HDUList([image_hdu(values, wcs, unit=unit, name=name, edges=edges)])
-    if values.ndim == 3 and edges is not None:
-        hdus.append(energy_bands_hdu(edges))
+    hdus = fits.HDUList([image_hdu(values, wcs, unit=unit, name=name, bands=bands)])
+    if values.ndim == 3 and bands is not None:
+        hdus.append(energy_bands_hdu(bands))
     buffer = io.BytesIO()
     hdus.writeto(buffer)
     return buffer.getvalue()

@@ -1,0 +1,141 @@
+"""Units of the maps: which tile is mapped by what, after which tiles of the cube, under which key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cluster import Unit, unit_key
+from cluster.workspace import Workspace
+from survey.config import SurveyConfig
+from survey.config_maps import ExcessMapConfig, TSMapConfig
+from survey.estimators.excess import excess_map_variables, halo_of_excess_map
+from survey.estimators.settings import ExcessMapSettings, TSMapSettings
+from survey.estimators.ts import halo_of_ts_map, ts_map_variables
+from survey.models import Disk, Gaussian, Point, PowerLaw, SpatialModel
+from survey.reduction.graph import BACKGROUND_TILES, TILES, ensure_store
+from survey.sky.tiles import Tile
+from survey.survey_plan import SurveyPlan
+
+EXCESS, TS = "excess", "ts"
+STAGE_VERSIONS = {EXCESS: 1, TS: 1}
+STAGES = "survey.estimators.stages"
+
+
+def excess_settings(section: ExcessMapConfig) -> ExcessMapSettings:
+    """Settings of the excess map from its section."""
+    parameters = section.parameters
+    bands = section.bands()
+    return ExcessMapSettings(
+        bands=None if bands is None else tuple(bands),
+        spectral_model=PowerLaw(index=section.index),
+        n_sigma=parameters.n_sigma,
+        n_sigma_ul=parameters.n_sigma_ul,
+        n_sigma_sensitivity=parameters.n_sigma_sensitivity,
+        selection_optional=parameters.optional,
+        correlation_radius=float(section.correlation_radius.to_value("deg")),
+        gamma_min_sensitivity=parameters.gamma_min_sensitivity,
+        bkg_syst_fraction_sensitivity=parameters.bkg_syst_fraction_sensitivity,
+        apply_threshold_sensitivity=parameters.apply_threshold_sensitivity,
+        sum_over_energy_groups=parameters.sum_over_energy_groups,
+        correlate_off=parameters.correlate_off,
+    )
+
+
+def ts_settings(section: TSMapConfig) -> TSMapSettings:
+    """Settings of the TS map from its section."""
+    bands = section.bands()
+    return TSMapSettings(
+        bands=None if bands is None else tuple(bands),
+        spectral_model=PowerLaw(index=section.index),
+        spatial_model=_shape(section),
+        kernel_width=None if section.kernel_width is None else float(section.kernel_width.to_value("deg")),
+        n_sigma=section.n_sigma,
+        n_sigma_ul=section.n_sigma_ul,
+        n_sigma_sensitivity=section.n_sigma_sensitivity,
+        selection_optional=section.optional,
+        rtol=section.rtol,
+        max_niter=section.max_niter,
+        threshold=section.threshold,
+    )
+
+
+def _shape(section: TSMapConfig) -> SpatialModel:
+    model = section.model
+    if model.sigma is not None:
+        return Gaussian(sigma=float(model.sigma.to_value("deg")))
+    if model.r_0 is not None:
+        return Disk(r_0=float(model.r_0.to_value("deg")))
+    return Point()
+
+
+def chosen_maps(config: SurveyConfig) -> dict[str, ExcessMapSettings | TSMapSettings]:
+    """Settings of the maps that a configuration asks for, by stage."""
+    chosen: dict[str, ExcessMapSettings | TSMapSettings] = {}
+    if config.excess_map is not None:
+        chosen[EXCESS] = excess_settings(config.excess_map)
+    if config.ts_map is not None:
+        chosen[TS] = ts_settings(config.ts_map)
+    return chosen
+
+
+def halo(settings: ExcessMapSettings | TSMapSettings, binsize: float) -> int:
+    """Pixels around a tile that its map depends on."""
+    if isinstance(settings, TSMapSettings):
+        return halo_of_ts_map(settings, binsize)
+    return halo_of_excess_map(settings, binsize)
+
+
+def map_url(plan: SurveyPlan, stage: str) -> str:
+    """Where the maps of a stage are."""
+    return f"{plan.layout.maps}/{stage}"
+
+
+def map_units(plan: SurveyPlan) -> Iterator[Unit]:
+    """One unit a tile and kind of map, after the tiles of the cube that its halo touches."""
+    for stage, settings in chosen_maps(plan.config).items():
+        width = halo(settings, plan.grid.binsize)
+        config = {"settings": settings.key(), "grid": plan.grid.key(), "axes": plan.axes.key()}
+        for tile in plan.tiles:
+            yield Unit(
+                slot=f"{stage}/{tile.name}",
+                key=unit_key(stage, STAGE_VERSIONS[stage], tile.name, config),
+                function=f"{STAGES}:map_tile",
+                arguments={
+                    "kind": stage,
+                    "cube": plan.cube,
+                    "maps": map_url(plan, stage),
+                    "grid": plan.grid.key(),
+                    "tile": tile.name,
+                    "halo": width,
+                    "settings": _section(plan.config, stage),
+                },
+                after=tuple(_slots_around(plan, tile, width)),
+            )
+
+
+def _section(config: SurveyConfig, stage: str) -> dict[str, Any]:
+    section = config.excess_map if stage == EXCESS else config.ts_map
+    assert section is not None
+    return section.model_dump(mode="json")
+
+
+def _slots_around(plan: SurveyPlan, tile: Tile, width: int) -> Iterator[str]:
+    window = plan.grid.window(tile).grown(width).intersection(plan.grid.full_window)
+    size = plan.grid.tile
+    for iy in range(window.y0 // size, (window.y1 - 1) // size + 1):
+        for ix in range(window.x0 // size, (window.x1 - 1) // size + 1):
+            if Tile(iy, ix) in plan.tiles:
+                yield f"{TILES}/{Tile(iy, ix).name}"
+                yield f"{BACKGROUND_TILES}/{Tile(iy, ix).name}"
+
+
+def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
+    """Make the stores of the maps, and clear what another configuration left there."""
+    for stage, settings in chosen_maps(plan.config).items():
+        variables = (
+            ts_map_variables(settings, plan.axes.energy)
+            if isinstance(settings, TSMapSettings)
+            else excess_map_variables(settings, plan.axes.energy)
+        )
+        ensure_store(plan, workspace, map_url(plan, stage), variables, (stage,))

@@ -1,0 +1,76 @@
+"""Where a run keeps what: the files under ``general.outdir``, on a disk or an object store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OWN_FILES = frozenset(
+    {"cube.zarr", "observations.ecsv", "maps.zarr", "maps", "run.json", "ATTRIBUTION.txt", "dataset.fits", ".survey"}
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of a run's products.
+
+    Parameters
+    ----------
+    outdir : str
+        Folder or fsspec URL of the run's output.
+    """
+
+    outdir: str
+
+    def _join(self, *parts: str) -> str:
+        return "/".join((self.outdir.rstrip("/"), *parts))
+
+    @property
+    def cube(self) -> str:
+        """The DL4 store."""
+        return self._join("cube.zarr")
+
+    @property
+    def maps(self) -> str:
+        """The DL5 maps."""
+        return self._join("maps.zarr")
+
+    @property
+    def observations(self) -> str:
+        """A row an observation."""
+        return self._join("observations.ecsv")
+
+    @property
+    def record(self) -> str:
+        """Provenance, ledger, timings."""
+        return self._join("run.json")
+
+    @property
+    def attribution(self) -> str:
+        """What the owners of the data ask to be said."""
+        return self._join("ATTRIBUTION.txt")
+
+    @property
+    def dataset(self) -> str:
+        """The exported DL4 file."""
+        return self._join("dataset.fits")
+
+    @property
+    def work(self) -> str:
+        """Plan, markers, failures, lock: nothing that a user needs to open."""
+        return self._join(".survey")
+
+    def picture(self, name: str, kind: str) -> str:
+        """A map as a file of `kind` (``fits`` or ``png``)."""
+        return self._join("maps", f"{name}.{kind}")
+
+    def prepared(self, identity: str) -> str:
+        """An observation on the survey's axes."""
+        return self._join(".survey", "prepared", f"{identity}.npz")
+
+    def norm(self, identity: str) -> str:
+        """The background fit of an observation."""
+        return self._join(".survey", "norms", f"{identity}.json")
+
+    def partial(self, tile: str, part: int) -> str:
+        """Sum of one part of a tile's observations."""
+        return self._join(".survey", "partial", f"{tile}.{part}.npz")

@@ -1,0 +1,239 @@
+"""A run from beginning to end: the stages in order, and what the driver does before and after them.
+
+Each room's ``graph.py`` lists its own units; `survey.publish` checks and writes what belongs to the run as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import Unit
+from cluster.run import execute
+from cluster.status import RunStatus
+from cluster.status import status as workspace_status
+from cluster.workspace import Workspace
+from survey.config import SurveyConfig, load_config
+from survey.events.problems import summary as summarise_problems
+from survey.layout import OWN_FILES, Layout
+from survey.products import Run
+from survey.refusal import Refusal
+from survey.store import urls
+from survey.survey_plan import SurveyPlan, make_plan
+
+log = logging.getLogger(__name__)
+
+PRELOAD = ("survey.reduction.stages", "survey.estimators.stages")
+"""What a worker imports when it starts, so that the first units do not wait for it."""
+
+
+def units_of(plan: SurveyPlan) -> list[Unit]:
+    """All units of a run, stage by stage."""
+    from survey.estimators.graph import map_units
+    from survey.reduction.graph import reduction_units
+    from survey.report.graph import picture_units
+
+    reduction = reduction_units(plan)
+    maps = map_units(plan)
+    return [*reduction, *maps, *picture_units(plan, [unit.slot for unit in [*reduction, *maps]])]
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | SurveyConfig,
+    *,
+    overrides: Sequence[str] = (),
+    models: str | None = None,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    listeners: Sequence[Any] | None = None,
+) -> Run:
+    """Make all products of a configuration; what earlier runs did is found and skipped.
+
+    Parameters
+    ----------
+    config : path, mapping or SurveyConfig
+        The configuration.
+    overrides : sequence of str
+        ``a.b=c`` each, see ``survey run --set``.
+    models : str, optional
+        File of sky models; refused until the stage that reads it exists.
+    overwrite : bool
+        Replace results of another grid, and write beside foreign files.
+    retry_failed : bool
+        Try observations and units again that failed or were set aside.
+    listeners : sequence of callables, optional
+        Called with every event of the run instead of the progress display.
+
+    Returns
+    -------
+    Run
+        Lazy access to the products.
+
+    Raises
+    ------
+    Refusal
+        When the run cannot start; the message has one line a problem.
+    """
+    from cluster.progress import Progress
+    from survey.estimators.graph import create_map_stores
+    from survey.publish import publish
+    from survey.reduction.graph import create_cube_store
+
+    started = time.time()
+    settings = load_config(config, overrides)
+    if models is not None:
+        raise Refusal(f"--models {models}: the stage that reads sky models does not exist yet; leave it out")
+    plan = make_plan(settings)
+    for line in summarise_problems(plan.problems):
+        log.warning(line)
+    check_outdir(plan.layout, overwrite=overwrite)
+    workspace = Workspace(plan.layout.work)
+    with workspace.lock:
+        create_cube_store(plan, workspace, overwrite=overwrite)
+        create_map_stores(plan, workspace)
+        units = units_of(plan)
+        outcomes = execute(
+            units,
+            workspace=workspace,
+            config=settings.cluster_config,
+            listeners=[Progress()] if listeners is None else listeners,
+            retry_failed=retry_failed,
+            preload=PRELOAD,
+        )
+        publish(plan, outcomes, seconds=time.time() - started)
+    return Run(plan.layout.outdir)
+
+
+def check_outdir(layout: Layout, *, overwrite: bool) -> None:
+    """Refuse an output folder that holds files of somebody else."""
+    foreign = sorted(set(urls.listdir(layout.outdir)) - OWN_FILES)
+    if foreign and not overwrite:
+        shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        raise Refusal(
+            f"general.outdir: found files in {layout.outdir} that are not of a survey run ({shown}), expected an empty folder or "
+            "an earlier run's; choose another folder, or give --overwrite to write beside them"
+        )
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What a stage would do."""
+
+    units: int
+    """Units in the plan."""
+    left: int
+    """Units that an earlier run has not done."""
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What a run would do; its text is for people."""
+
+    stages: dict[str, StagePlan]
+    observations: int
+    tiles: int
+    cube_bytes: int
+    worker_bytes: int
+    workers: int
+    seconds: float
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [f"{name:<18} {stage.units:>8} units {stage.left:>8} left" for name, stage in self.stages.items()]
+        units, left = sum(s.units for s in self.stages.values()), sum(s.left for s in self.stages.values())
+        return "\n".join(
+            [
+                *self.lines,
+                *rows,
+                f"{'in all':<18} {units:>8} units {left:>8} left",
+                f"{self.observations} observations on {self.tiles} tiles; at most {self.cube_bytes / 1e9:.2f} GB of cube before "
+                f"compression; {self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; about "
+                f"{self.seconds:.0f} s of work left",
+            ]
+        )
+
+
+SECONDS_OF_UNIT = {
+    "observations": 0.12,
+    "background": 0.03,
+    "tiles": 0.5,
+    "background-tiles": 0.2,
+    "excess": 0.5,
+    "ts": 3.0,
+    "pictures": 4.0,
+}
+"""Typical seconds of a unit on one core, for the estimate before a run; a tile's count for ten observations."""
+
+
+def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Sequence[str] = ()) -> PlanSummary:
+    """What a run of a configuration would do; nothing is run or written."""
+    from cluster.plan import Plan, Settlement
+    from survey.reduction.graph import cube_bytes, tile_bytes
+
+    settings = load_config(config, overrides)
+    resolved = make_plan(settings)
+    units = units_of(resolved)
+    graph = Plan.of(units)
+    records = Workspace(resolved.layout.work)
+    found = records.markers() | records.failures()
+    settlement = Settlement(graph, lambda slot, key: found[slot] if slot in found and found[slot].key == key else None)
+    settlement.start()
+    stages: dict[str, list[int]] = {}
+    seconds = 0.0
+    for unit, outcome in zip(units, settlement.outcomes, strict=True):
+        row = stages.setdefault(unit.stage, [0, 0])
+        row[0] += 1
+        if outcome is None:
+            row[1] += 1
+            weight = unit.cost / 10 if unit.stage in ("tiles", "background-tiles") else 1.0
+            seconds += SECONDS_OF_UNIT.get(unit.stage, 1.0) * max(weight, 0.1)
+    return PlanSummary(
+        stages={name: StagePlan(*row) for name, row in stages.items()},
+        observations=len(resolved.sources),
+        tiles=len(resolved.tiles),
+        cube_bytes=cube_bytes(resolved),
+        worker_bytes=tile_bytes(resolved),
+        workers=settings.cluster_config.workers,
+        seconds=seconds,
+        lines=tuple(summarise_problems(resolved.problems)),
+    )
+
+
+def status(outdir: str | Path) -> StatusSummary:
+    """How far the run in `outdir` is.
+
+    Raises
+    ------
+    Refusal
+        When there is no run.
+    """
+    layout = Layout(str(outdir))
+    found = workspace_status(Workspace(layout.work))
+    if not found.stages:
+        raise Refusal(f"there is no run in {outdir}; expected a folder that `survey run` wrote (general.outdir)")
+    return StatusSummary(found)
+
+
+@dataclass(frozen=True)
+class StatusSummary:
+    """How far a run is; its text is for people."""
+
+    found: RunStatus
+
+    def __str__(self) -> str:
+        lines = [f"{'stage':<18} {'units':>8} {'done':>8} {'left':>8} {'set aside':>10} {'failed':>8} {'seconds':>9}"]
+        for name, stage in self.found.stages.items():
+            lines.append(
+                f"{name:<18} {stage.planned:>8} {stage.done:>8} {stage.left:>8} {stage.set_aside:>10} {stage.failed:>8} "
+                f"{stage.seconds:>9.1f}"
+            )
+        lines += [f"{slot}: {reason.splitlines()[0]}" for slot, reason in sorted(self.found.reasons.items())]
+        if self.found.running is not None:
+            lines.append(f"running: {self.found.running}")
+        else:
+            lines.append("complete" if self.found.is_complete else "not running; `survey run` goes on from here")
+        return "\n".join(lines)

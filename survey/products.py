@@ -1,0 +1,121 @@
+"""The products of a run, opened lazily: the cube, the maps, the table of observations, the record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from survey.layout import Layout
+from survey.refusal import Refusal
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from astropy.table import Table
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    outdir : str
+        Folder or URL of its output.
+    """
+
+    outdir: str
+
+    @property
+    def layout(self) -> Layout:
+        """Where its products are."""
+        return Layout(self.outdir)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Provenance, ledger, timings: ``run.json``."""
+        from survey.store import urls
+
+        try:
+            return json.loads(urls.read_bytes(self.layout.record))
+        except FileNotFoundError:
+            raise Refusal(
+                f"there is no finished run in {self.outdir}: run.json is missing; `survey run` makes it"
+            ) from None
+
+    @cached_property
+    def cube(self) -> xr.Dataset:
+        """The DL4 cube: an xarray.Dataset that reads what is asked for; `.sky` cuts out and plots."""
+        import survey.report.accessor  # noqa: F401 - registers .sky
+        from survey.store.cube import open_cube
+
+        return open_cube(f"{self.layout.cube}/{self.record['dataset']}")
+
+    @cached_property
+    def maps(self) -> xr.DataTree:
+        """The DL5 maps: ``maps["ts"]``, ``maps["excess"]``; `.sky` plots a map by its name."""
+        import xarray as xr
+
+        import survey.report.accessor  # noqa: F401 - registers .sky
+        from survey.store.cube import open_cube
+
+        return xr.DataTree.from_dict({name: open_cube(f"{self.layout.maps}/{name}") for name in self.record["maps"]})
+
+    @cached_property
+    def observations(self) -> Table:
+        """A row an observation."""
+        import io
+
+        from astropy.table import Table
+
+        from survey.store import urls
+
+        return Table.read(io.StringIO(urls.read_bytes(self.layout.observations).decode()), format="ascii.ecsv")
+
+    @property
+    def n_set_aside(self) -> int:
+        """Observations that were set aside."""
+        return int(self.record["observations"]["set_aside"])
+
+    @property
+    def exit_status(self) -> int:
+        """0 done; 1 units other than observations failed; 3 done, with observations set aside."""
+        if self.record["failed_units"]:
+            return 1
+        return 3 if self.n_set_aside else 0
+
+    def summary(self) -> str:
+        """What was made, in a few lines."""
+        record = self.record
+        counts, ledger = record["observations"], record["ledger"]
+        lines = [
+            f"{counts['used']} observations used, {counts['set_aside']} set aside; {ledger['read']} events read, "
+            f"{ledger['in_cube']} in the cube"
+        ]
+        for name, stage in record["timings"]["stages"].items():
+            ran = stage["done"] + stage["set_aside"] + stage["failed"]
+            lines.append(
+                f"{name:<18} {stage['done']:>6} done, {stage['skipped']:>6} found done, {stage['seconds']:8.1f} s of work"
+            )
+            if ran != stage["done"]:
+                lines[-1] += f", {stage['set_aside']} set aside, {stage['failed']} failed"
+        lines += [f"set aside: {line}" for line in record["set_aside"][:10]]
+        if len(record["set_aside"]) > 10:
+            lines.append(f"... and {len(record['set_aside']) - 10} more: see {self.layout.observations}")
+        lines += [f"failed: {line}" for line in record["failed_units"]]
+        lines.append(f"products in {self.outdir}")
+        return "\n".join(lines)
+
+
+def open_run(outdir: str) -> Run:
+    """Open the products of a run.
+
+    Raises
+    ------
+    Refusal
+        When there is no finished run in `outdir`.
+    """
+    run = Run(str(outdir))
+    _ = run.record
+    return run

@@ -1,0 +1,245 @@
+"""The end of a run: the driver checks the sums, writes what belongs to the whole, and says that it is complete.
+
+Nothing here is done by workers; it is repeated on every run, and costs a read of the counts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from cluster import Outcome, Outcomes
+from survey import __version__
+from survey.events.problems import Problem
+from survey.reduction.graph import (
+    BACKGROUND,
+    OBSERVATIONS,
+    TILES,
+    background_slot,
+    observation_slot,
+)
+from survey.reduction.ledger import Ledger, LedgerError
+from survey.store import urls
+from survey.store.cube import finalise, open_cube, write_tables
+from survey.store.provenance import provenance
+from survey.survey_plan import SurveyPlan
+
+FLOAT_COLUMNS = {
+    "ra_pnt": ("deg", "right ascension of the pointing at mid-run, ICRS"),
+    "dec_pnt": ("deg", "declination of the pointing at mid-run, ICRS"),
+    "zenith": ("deg", "zenith angle of the pointing"),
+    "ontime": ("s", "sum of the good time intervals"),
+    "livetime": ("s", "ontime less dead time"),
+    "energy_min": ("TeV", "lower end of the safe range, before it is brought to the bins"),
+    "energy_max": ("TeV", "upper end of the safe range, before it is brought to the bins"),
+    "norm": ("", "norm of the background"),
+    "norm_err": ("", "its error"),
+    "tilt": ("", "tilt of the background's spectrum"),
+    "tilt_err": ("", "its error"),
+}
+LEDGER_COLUMNS = tuple(Ledger().as_dict())
+
+
+class ConservationError(RuntimeError):
+    """Events were lost or counted twice: the run fails."""
+
+
+def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
+    """Check the sums and write the table of observations, the record and the cube's final metadata.
+
+    Parameters
+    ----------
+    plan : SurveyPlan
+        The run.
+    outcomes : Outcomes
+        How its units ended.
+    seconds : float
+        Wall time so far.
+
+    Raises
+    ------
+    ConservationError
+        When the events of the ledger and of the cube are not the same.
+    """
+    rows = [_row(plan, number, outcomes) for number in range(len(plan.sources))]
+    rows += [_problem_row(problem) for problem in plan.problems if problem.severity == "error"]
+    ledger = sum((Ledger(**{name: row[name] for name in LEDGER_COLUMNS}) for row in rows), Ledger())
+    try:
+        ledger.check()
+    except LedgerError as error:
+        raise ConservationError(str(error)) from error
+    failed = _failed_units(outcomes)
+    if not failed:
+        _check_counts(plan, outcomes, ledger)
+    _write_observations(plan, rows)
+    used = [number for number, row in enumerate(rows) if row["status"] == "used"]
+    _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
+    record = _record(plan, outcomes, rows, ledger, failed, seconds)
+    urls.write_bytes(plan.layout.attribution, _attribution(plan).encode())
+    finalise(plan.cube, provenance=record["provenance"], complete=not failed)
+    urls.write_bytes(
+        plan.layout.record, json.dumps(_finite(record), indent=1, sort_keys=True, allow_nan=False).encode()
+    )
+
+
+def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Row of an observation, whatever became of it."""
+    source = plan.sources[number]
+    prepared = outcomes[observation_slot(source.identity)]
+    fitted = outcomes.get(background_slot(source.identity))
+    row = _empty_row(source.identity, source.obs_id)
+    if not prepared.is_done or prepared.result is None:
+        row["status"], row["reason"] = prepared.status, prepared.reason
+        return row
+    row |= {name: value for name, value in prepared.result["row"].items() if name not in ("notes",)}
+    row["notes"] = " | ".join(prepared.result["row"]["notes"])
+    row |= prepared.result["ledger"]
+    if fitted is not None:
+        if fitted.is_done:
+            row |= {name: value for name, value in (fitted.result or {}).items() if name in row}
+        else:
+            row["reason"] = fitted.reason
+            if plan.config.datasets.background.on_failure == "set_aside" or fitted.status == "failed":
+                row["status"] = fitted.status
+                row |= Ledger.of_rejected(row["read"]).as_dict()
+                return row
+    row["status"] = "used"
+    return row
+
+
+def _empty_row(identity: str, obs_id: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"identity": identity, "obs_id": obs_id, "object": "", "status": "", "reason": ""}
+    row |= dict.fromkeys(FLOAT_COLUMNS, math.nan)
+    row |= dict.fromkeys(LEDGER_COLUMNS, 0)
+    row |= {"n_events": 0, "n_in_cube": 0, "flag": "", "notes": ""}
+    return row
+
+
+def _problem_row(problem: Problem) -> dict[str, Any]:
+    """Row of an observation that the index lists but that cannot be opened."""
+    row = _empty_row("", -1 if problem.obs_id is None else problem.obs_id)
+    row["status"], row["reason"] = "set_aside", problem.line()
+    return row
+
+
+def _failed_units(outcomes: Outcomes) -> list[str]:
+    """Units that failed, other than those of single observations, which are set aside."""
+    per_observation = (f"{OBSERVATIONS}/", f"{BACKGROUND}/")
+    return [
+        f"{slot}: {outcome.reason}"
+        for slot, outcome in outcomes.items()
+        if outcome.status in ("failed", "set_aside") and not slot.startswith(per_observation)
+    ]
+
+
+def _check_counts(plan: SurveyPlan, outcomes: Outcomes, ledger: Ledger) -> None:
+    """The ledger, the tiles' records and the cube must hold the same number of events."""
+    if "counts" not in plan.variables:
+        return
+    recorded = sum(
+        int((outcome.result or {}).get("counts", 0)) for slot, outcome in outcomes.of_stage(TILES) if "." not in slot
+    )
+    stored = 0
+    counts = open_cube(plan.cube)["counts"]
+    for tile in plan.tiles:
+        stored += int(counts[(..., *plan.grid.window(tile).slices)].values.sum())
+    if not ledger.in_cube == recorded == stored:
+        raise ConservationError(
+            f"{plan.cube}: the ledger has {ledger.in_cube} events in the cube, its tiles recorded {recorded}, and the cube holds "
+            f"{stored}; run again with --overwrite, and report this"
+        )
+
+
+def _write_observations(plan: SurveyPlan, rows: Sequence[Mapping[str, Any]]) -> None:
+    names = list(_empty_row("", 0))
+    table = Table({name: [row[name] for row in rows] for name in names}, names=names)
+    for name, (unit, description) in FLOAT_COLUMNS.items():
+        table[name] = np.asarray([row[name] for row in rows], dtype=np.float64)
+        table[name].unit = unit or None
+        table[name].description = description
+    buffer = io.StringIO()
+    table.write(buffer, format="ascii.ecsv")
+    urls.write_bytes(plan.layout.observations, buffer.getvalue().encode())
+
+
+def _write_cube_tables(plan: SurveyPlan, outcomes: Mapping[str, Outcome], used: Sequence[int]) -> None:
+    """Observation ids and good time intervals of what is in the cube, relative to one reference."""
+    obs_ids, intervals = [], []
+    first: tuple[int, float, str] | None = None
+    for number in used:
+        source = plan.sources[number]
+        result = outcomes[observation_slot(source.identity)].result or {}
+        obs_ids.append(source.obs_id)
+        mjdrefi, mjdreff, scale = result["reference"]
+        first = first or (mjdrefi, mjdreff, scale)
+        shift = ((mjdrefi - first[0]) + (mjdreff - first[1])) * 86400.0
+        intervals += [(start + shift, stop + shift) for start, stop in result["gti"]]
+    reference = first or (0, 0.0, "tt")
+    write_tables(
+        plan.cube,
+        observation_id=np.asarray(obs_ids, dtype=np.int64),
+        gti=np.asarray(sorted(intervals), dtype=np.float64).reshape(-1, 2),
+        reference={"mjdrefi": reference[0], "mjdreff": reference[1], "timesys": reference[2]},
+    )
+
+
+def _record(
+    plan: SurveyPlan,
+    outcomes: Outcomes,
+    rows: Sequence[Mapping[str, Any]],
+    ledger: Ledger,
+    failed: Sequence[str],
+    seconds: float,
+) -> dict[str, Any]:
+    used = sum(row["status"] == "used" for row in rows)
+    lines = [
+        f"{row['identity'] or row['obs_id']}: {row['reason'].splitlines()[0]}"
+        for row in rows
+        if row["status"] != "used"
+    ]
+    return {
+        "version": __version__,
+        "dataset": plan.dataset_name,
+        "maps": [name for name, section in (("excess", plan.config.excess_map), ("ts", plan.config.ts_map)) if section],
+        "observations": {"used": used, "set_aside": len(rows) - used},
+        "set_aside": lines,
+        "failed_units": list(failed),
+        "ledger": ledger.as_dict(),
+        "timings": outcomes.history,
+        "wall_seconds": seconds,
+        "configuration": plan.config.as_dict(),
+        "provenance": provenance(plan.config.as_dict(), plan.grid, plan.observations_key()),
+    }
+
+
+def _attribution(plan: SurveyPlan) -> str:
+    """What the data store's owners ask to be said: the text beside the data, or where to look for it."""
+    texts = []
+    for store in plan.config.observations.datastore:
+        for name in ("ATTRIBUTION.txt", "README.txt", "LICENCE.rst", "LICENSE", "README.md", "README.rst"):
+            url = f"{store.rstrip('/')}/{name}"
+            if urls.exists(url):
+                texts.append(urls.read_bytes(url).decode("utf-8", errors="replace"))
+                break
+        else:
+            texts.append(
+                f"No terms of use were found beside {store.rstrip('/').rsplit('/', 1)[-1]}: ask the owners of the data.\n"
+            )
+    return "\n".join(texts)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null instead."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,193 @@
+"""Units of the reduction: which observation is prepared, fitted and added to which tile, after what, under which key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cluster import Unit, unit_key
+from survey.sky.tiles import Tile
+from survey.store.variables import CUBE
+from survey.survey_plan import SurveyPlan
+
+OBSERVATIONS, BACKGROUND, TILES, BACKGROUND_TILES = "observations", "background", "tiles", "background-tiles"
+STAGE_VERSIONS = {OBSERVATIONS: 1, BACKGROUND: 1, TILES: 1, BACKGROUND_TILES: 1}
+
+HEAVY_TILE = 400
+"""Observations on a tile above which it is split into parts of about half as many."""
+
+STAGES = "survey.reduction.stages"
+
+
+def observation_slot(identity: str) -> str:
+    """Slot in which an observation is prepared."""
+    return f"{OBSERVATIONS}/{identity}"
+
+
+def background_slot(identity: str) -> str:
+    """Slot in which an observation's background is fitted."""
+    return f"{BACKGROUND}/{identity}"
+
+
+def observation_units(plan: SurveyPlan) -> Iterator[Unit]:
+    """One unit an observation: read, check, bring to the survey's axes."""
+    grid, axes, settings = plan.grid.key(), plan.axes.key(), plan.settings.as_dict()
+    config = {"grid": grid, "axes": axes, "settings": settings}
+    for source, footprint in zip(plan.sources, plan.footprints, strict=True):
+        inputs = {"source": source.fingerprint(), "footprint": list(footprint)}
+        yield Unit(
+            slot=observation_slot(source.identity),
+            key=unit_key(OBSERVATIONS, STAGE_VERSIONS[OBSERVATIONS], inputs, config),
+            function=f"{STAGES}:prepare_observation",
+            arguments={
+                "source": source.as_dict(),
+                "grid": grid,
+                "axes": axes,
+                "settings": settings,
+                "footprint": list(footprint),
+                "out": plan.layout.prepared(source.identity),
+            },
+        )
+
+
+def fits_background(plan: SurveyPlan) -> bool:
+    """Whether the configuration asks for a norm of every observation's background."""
+    return plan.config.datasets.background.method is not None and "background" in plan.settings.selection
+
+
+def background_units(plan: SurveyPlan) -> Iterator[Unit]:
+    """One unit an observation: fit the norm of its background on its whole field of view."""
+    if not fits_background(plan):
+        return
+    background = _background_config(plan)
+    exclusion = None if plan.exclusion is None else plan.exclusion.as_dict()
+    config = {
+        "grid": plan.grid.key(),
+        "background": background,
+        "exclusion": None if plan.exclusion is None else plan.exclusion.content_key(),
+    }
+    for source in plan.sources:
+        slot = observation_slot(source.identity)
+        yield Unit(
+            slot=background_slot(source.identity),
+            key=unit_key(BACKGROUND, STAGE_VERSIONS[BACKGROUND], source.identity, config),
+            function=f"{STAGES}:fit_background_norm",
+            arguments={
+                "prepared": plan.layout.prepared(source.identity),
+                "slot": slot,
+                "grid": plan.grid.key(),
+                "axes": plan.axes.key(),
+                "background": background,
+                "exclusion": exclusion,
+                "out": plan.layout.norm(source.identity),
+            },
+            after=(slot,),
+        )
+
+
+def _background_config(plan: SurveyPlan) -> dict[str, Any]:
+    section = plan.config.datasets.background
+    parameters = section.parameters
+    return {
+        "method": parameters.method,
+        "tilt": parameters.tilt,
+        "min_counts": parameters.min_counts,
+        "min_npred_background": parameters.min_npred_background,
+        "on_failure": section.on_failure,
+    }
+
+
+def tile_units(plan: SurveyPlan) -> Iterator[Unit]:
+    """Units that add the observations of a tile and write its shards; the background apart from all else.
+
+    The background depends on the exclusion and on the method, everything else only on the observations: a changed exclusion
+    redoes the background alone. Where a failed fit sets an observation aside, everything waits for the fits.
+    """
+    fitted = fits_background(plan)
+    fit_decides = fitted and plan.config.datasets.background.on_failure == "set_aside"
+    plain = tuple(name for name in plan.variables if name != "background")
+    for tile, numbers in plan.tiles.items():
+        identities = [plan.sources[number].identity for number in numbers]
+        yield from _units_of_tile(plan, TILES, tile, identities, plain, with_fit=False, wait_for_fit=fit_decides)
+        if "background" in plan.variables:
+            yield from _units_of_tile(
+                plan, BACKGROUND_TILES, tile, identities, ("background",), with_fit=fitted, wait_for_fit=fitted
+            )
+
+
+def _units_of_tile(
+    plan: SurveyPlan,
+    stage: str,
+    tile: Tile,
+    identities: Iterable[str],
+    variables: tuple[str, ...],
+    *,
+    with_fit: bool,
+    wait_for_fit: bool,
+) -> Iterator[Unit]:
+    observations = []
+    for identity in sorted(identities):
+        slots = [observation_slot(identity)] + ([background_slot(identity)] if wait_for_fit else [])
+        norm = plan.layout.norm(identity) if with_fit else None
+        observations.append([slots, plan.layout.prepared(identity), norm])
+    common = {"cube": plan.cube, "grid": plan.grid.key(), "axes": plan.axes.key(), "tile": tile.name}
+    config = {"grid": plan.grid.key(), "axes": plan.axes.key(), "variables": list(variables)}
+    version = STAGE_VERSIONS[stage]
+
+    def unit(slot: str, members: list[list[Any]], partial: str | None) -> Unit:
+        return Unit(
+            slot=slot,
+            key=unit_key(
+                stage, version, {"tile": tile.name, "observations": [list(one) for one in _names(members)]}, config
+            ),
+            function=f"{STAGES}:reduce_tile",
+            arguments={**common, "observations": members, "variables": list(variables), "partial": partial},
+            after=tuple(sorted({slot for slots, _, _ in members for slot in slots})),
+            cost=float(max(1, len(members))),
+        )
+
+    if len(observations) <= HEAVY_TILE:
+        yield unit(f"{stage}/{tile.name}", observations, None)
+        return
+    n_parts = -(-2 * len(observations) // HEAVY_TILE)
+    parts: list[list[list[Any]]] = [[] for _ in range(n_parts)]
+    for member in observations:
+        parts[_part_of(member[0][0], n_parts)].append(member)
+    slots, urls = [], []
+    for number, members in enumerate(parts):
+        if members:
+            slots.append(f"{stage}/{tile.name}.{number}")
+            urls.append(plan.layout.partial(f"{stage}.{tile.name}", number))
+            yield unit(slots[-1], members, urls[-1])
+    yield Unit(
+        slot=f"{stage}/{tile.name}",
+        key=unit_key(stage, version, {"tile": tile.name, "parts": slots}, config),
+        function=f"{STAGES}:add_parts",
+        arguments={**common, "parts": urls, "variables": list(variables)},
+        after=tuple(slots),
+    )
+
+
+def _names(members: list[list[Any]]) -> Iterator[tuple[str, str]]:
+    """Slots of an observation and its file's name: what identifies it wherever the output lies."""
+    for slots, prepared, norm in members:
+        yield json.dumps(slots), f"{prepared.rsplit('/', 1)[1]}|{norm is not None}"
+
+
+def _part_of(slot: str, n_parts: int) -> int:
+    """Part of a heavy tile: by a hash of the observation, so that one more night does not move the others."""
+    return int(hashlib.sha256(slot.encode()).hexdigest()[:8], 16) % n_parts
+
+
+def reduction_units(plan: SurveyPlan) -> list[Unit]:
+    """All units from the files to the cube."""
+    return [*observation_units(plan), *background_units(plan), *tile_units(plan)]
+
+
+def written_variables(stage: str, plan: SurveyPlan) -> tuple[str, ...]:
+    """Variables of the cube that a unit of a tile stage writes."""
+    if stage == BACKGROUND_TILES:
+        return ("background",)
+    return tuple(name for name in plan.variables if name != "background" and name in CUBE)

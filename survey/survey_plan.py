@@ -1,0 +1,243 @@
+"""What a run is about to do, resolved from its configuration: grid, axes, observations and where each of them looks.
+
+Nothing is computed here. The rooms' ``graph.py`` turn a plan into units of work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from survey.config import SurveyConfig
+from survey.config_datasets import RegionConfig
+from survey.events.datastore import DataStore, open_datastore
+from survey.events.observation import ObservationRejected
+from survey.events.problems import DataStoreError, Problem, summary
+from survey.events.selection import select
+from survey.events.source import ObservationSource
+from survey.layout import Layout
+from survey.reduction.axes import Axes
+from survey.reduction.settings import ReductionSettings
+from survey.reduction.stages import POINTING_TOLERANCE
+from survey.refusal import Refusal
+from survey.sky.energy import RAD_EDGES, EnergyAxis
+from survey.sky.grid import SkyGrid
+from survey.sky.regions import ExclusionSpec
+from survey.sky.tiles import Tile
+
+VARIABLES_OF = {
+    "counts": ("counts",),
+    "background": ("background",),
+    "exposure": ("exposure",),
+    "psf": ("psf_exposure", "irf_exposure"),
+    "edisp": ("edisp_exposure", "irf_exposure"),
+}
+COVERAGE = ("n_safe", "livetime", "n_observations")
+SIDEREAL_RATE = 360.98564736629 / 86400.0  # deg per second
+
+
+class Footprint(NamedTuple):
+    """Circle on the sky that an observation stays within: ICRS, deg."""
+
+    ra: float
+    dec: float
+    radius: float
+
+
+@dataclass(frozen=True, eq=False)
+class SurveyPlan:
+    """A run, resolved.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+        The configuration.
+    layout : Layout
+        Where the products go.
+    grid : SkyGrid
+        The pixels.
+    axes : Axes
+        The energies, and the distances of the PSF.
+    settings : ReductionSettings
+        Choices of the reduction.
+    exclusion : ExclusionSpec or None
+        Where the background is not fitted.
+    store : DataStore
+        All that is there.
+    sources : tuple of ObservationSource
+        Those selected.
+    footprints : tuple of Footprint
+        One a source.
+    problems : tuple of Problem
+        Found in the index, or in the headers of observations whose place is not in the index.
+    """
+
+    config: SurveyConfig
+    layout: Layout
+    grid: SkyGrid
+    axes: Axes
+    settings: ReductionSettings
+    exclusion: ExclusionSpec | None
+    store: DataStore
+    sources: tuple[ObservationSource, ...]
+    footprints: tuple[Footprint, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of the dataset in the cube."""
+        return "stacked"
+
+    @property
+    def cube(self) -> str:
+        """URL of the dataset in the cube."""
+        return f"{self.layout.cube}/{self.dataset_name}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables of the cube that are made, in the order of the registry."""
+        names = [name for map_name in self.settings.selection for name in VARIABLES_OF[map_name]]
+        return tuple(dict.fromkeys([*names, *COVERAGE]))
+
+    @cached_property
+    def tiles(self) -> dict[Tile, list[int]]:
+        """Tiles that observations reach, with the numbers of those observations, in the order of the grid."""
+        reached: dict[Tile, list[int]] = {}
+        for number, footprint in enumerate(self.footprints):
+            for tile in self.grid.tiles_near(*footprint):
+                reached.setdefault(tile, []).append(number)
+        return dict(sorted(reached.items()))
+
+    def observations_key(self) -> list[str]:
+        """Identities of the observations, sorted."""
+        return sorted(source.identity for source in self.sources)
+
+
+def make_plan(config: SurveyConfig) -> SurveyPlan:
+    """Resolve a configuration.
+
+    Raises
+    ------
+    Refusal
+        When no observation is selected or the data store cannot be read, with one line a problem.
+    """
+    selection = config.observations
+    try:
+        store = open_datastore(
+            selection.datastore, index_hdu=selection.index_hdu, roots=selection.roots, strict=selection.strict
+        )
+        sources = select(store, selection.as_selection())
+    except (DataStoreError, ValueError) as error:
+        raise Refusal([f"observations: {line}" for line in str(error).splitlines()]) from error
+    axes = _axes(config)
+    settings = _settings(config)
+    footprints, kept, problems = [], [], list(store.problems)
+    for source in sorted(sources, key=lambda one: one.identity):
+        try:
+            footprint = _footprint(source, settings)
+        except ObservationRejected as error:
+            problems.append(Problem("error", str(error), obs_id=source.obs_id))
+            continue
+        kept.append(source)
+        footprints.append(footprint)
+    if selection.strict and any(problem.severity == "error" for problem in problems):
+        raise Refusal([f"observations: {line}" for line in summary(problems)])
+    return SurveyPlan(
+        config=config,
+        layout=Layout(config.general.outdir),
+        grid=make_grid(config),
+        axes=axes,
+        settings=settings,
+        exclusion=_exclusion(config),
+        store=store,
+        sources=tuple(kept),
+        footprints=tuple(footprints),
+        problems=tuple(problems),
+    )
+
+
+def make_grid(config: SurveyConfig) -> SkyGrid:
+    """The pixel grid of a configuration."""
+    wcs, tiles = config.datasets.geom.wcs, config.datasets.geom.tiles
+    assert wcs.skydir.lon is not None
+    assert wcs.skydir.lat is not None
+    assert wcs.skydir.frame is not None
+    return SkyGrid.create(
+        proj=wcs.proj,
+        frame=wcs.skydir.frame,
+        lon=float(wcs.skydir.lon.to_value("deg")),
+        lat=float(wcs.skydir.lat.to_value("deg")),
+        binsize=float(wcs.binsize.to_value("deg")),
+        width=(float(wcs.width.width.to_value("deg")), float(wcs.width.height.to_value("deg"))),
+        binsize_irf=float(wcs.binsize_irf.to_value("deg")),
+        tile_chunks=tiles.chunks,
+        chunk_pixels=tiles.chunk,
+    )
+
+
+def _axes(config: SurveyConfig) -> Axes:
+    energy, energy_true = (
+        EnergyAxis.from_bounds(name, axis.min.to_value("TeV"), axis.max.to_value("TeV"), axis.nbins)
+        for name, axis in (
+            ("energy", config.datasets.geom.axes.energy),
+            ("energy_true", config.datasets.geom.axes.energy_true),
+        )
+    )
+    return Axes(energy, energy_true, RAD_EDGES)
+
+
+def _settings(config: SurveyConfig) -> ReductionSettings:
+    safe, parameters = config.datasets.safe_mask, config.datasets.safe_mask.parameters
+    position = None
+    if parameters.position is not None:
+        icrs = SkyCoord(parameters.position.lon, parameters.position.lat, frame=parameters.position.frame).icrs
+        position = (float(icrs.ra.deg), float(icrs.dec.deg))
+    fixed = parameters.fixed_offset
+    return ReductionSettings(
+        safe_methods=safe.methods,
+        aeff_percent=parameters.aeff_percent,
+        bias_percent=parameters.bias_percent,
+        position=position,
+        fixed_offset=None if fixed is None else float(fixed.to_value("deg")),
+        safe_offset_max=float(parameters.offset_max.to_value("deg")),
+        mask_invalid_background="background" in config.datasets.map_selection,
+        offset_max=float(config.datasets.geom.selection.offset_max.to_value("deg")),
+        events_outside_gti=config.observations.events_outside_gti,
+        fov_alignment=config.datasets.background.fov_alignment,
+        selection=config.datasets.map_selection,
+    )
+
+
+def _exclusion(config: SurveyConfig) -> ExclusionSpec | None:
+    exclusion = config.datasets.background.exclusion
+    if exclusion is None:
+        return None
+    if isinstance(exclusion, str):
+        return ExclusionSpec(path=exclusion)
+    return ExclusionSpec(regions=tuple(_plain_region(region) for region in exclusion))
+
+
+def _plain_region(region: RegionConfig | str) -> str | dict[str, Any]:
+    return region if isinstance(region, str) else region.model_dump(mode="json", exclude_none=True)
+
+
+def _footprint(source: ObservationSource, settings: ReductionSettings) -> Footprint:
+    """Where an observation looks, from the index; the headers are read only where the index does not say it."""
+    radius = (settings.offset_max or 180.0) + POINTING_TOLERANCE
+    ra, dec = source.record.get("RA_PNT"), source.record.get("DEC_PNT")
+    mode = str(source.record.get("OBS_MODE", "")).upper()
+    known = isinstance(ra, float | int) and isinstance(dec, float | int) and np.isfinite([ra, dec]).all()
+    if known and mode != "DRIFT" and "pointing" not in source.kinds:
+        return Footprint(float(ra), float(dec), radius)  # type: ignore[arg-type]
+    observation = source.load(responses=())
+    pointing = observation.pointing
+    if pointing.mode == "altaz":
+        radius += 0.5 * SIDEREAL_RATE * (observation.tstop - observation.tstart)
+    elif pointing.mode == "table" and pointing.table_ra is not None and pointing.table_dec is not None:
+        table = SkyCoord(pointing.table_ra, pointing.table_dec, unit="deg")
+        radius += float(table.separation(SkyCoord(pointing.ra, pointing.dec, unit="deg")).deg.max())
+    return Footprint(pointing.ra, pointing.dec, radius)

@@ -1,0 +1,47 @@
+"""Pictures: they can be drawn for every projection, and show what was given."""
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from survey.report.figures import draw_map, draw_significance_histogram, to_png
+
+
+def make_wcs(proj, shape, frame):
+    wcs = WCS(naxis=2)
+    names = ("GLON-", "GLAT-") if frame == "galactic" else ("RA---", "DEC--")
+    wcs.wcs.ctype = [name + proj for name in names]
+    wcs.wcs.crval = [83.6, 0.0]
+    wcs.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
+    scale = 360 / shape[1] if proj in ("AIT", "MOL") else 0.05
+    wcs.wcs.cdelt = [-scale, scale]
+    wcs.wcs.set()
+    return wcs
+
+
+@pytest.mark.parametrize("proj", ["CAR", "TAN", "AIT", "MOL"])
+@pytest.mark.parametrize("frame", ["icrs", "galactic"])
+def test_maps_have_a_coordinate_grid_a_colour_bar_and_units(proj, frame):
+    values = np.random.default_rng(1).normal(size=(30, 60))
+    figure = draw_map(values, make_wcs(proj, values.shape, frame), name="sqrt_ts", title="Significance", unit="sigma")
+    assert to_png(figure).startswith(b"\x89PNG")
+    sky, colour_bar = figure.axes
+    assert sky.get_title() == "Significance"
+    assert colour_bar.get_ylabel() == "sigma"
+    np.testing.assert_array_equal(sky.images[0].get_array(), values)
+
+
+@pytest.mark.parametrize("name", ["counts", "exposure", "flux", "unknown"])
+def test_empty_and_constant_maps_are_drawn(name):
+    for values in (np.full((10, 10), np.nan), np.zeros((10, 10))):
+        figure = draw_map(values, make_wcs("CAR", values.shape, "icrs"), name=name, title="", unit="")
+        assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_histogram_shows_the_fit_beside_the_normal_distribution():
+    centers = np.arange(-4.875, 5, 0.25)
+    counts = np.round(1000 * np.exp(-0.5 * centers**2)).astype(int)
+    figure = draw_significance_histogram(centers, counts, mean=0.01, width=1.02, counts_all=counts + 3)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "fit: mean 0.010, width 1.020" in labels
+    assert to_png(figure).startswith(b"\x89PNG")
