@@ -38,6 +38,13 @@ class EnergyAxisConfig(Section):
         """Whether there is an axis."""
         return self.min is not None
 
+    @property
+    def bounds(self) -> tuple[float, float, int]:
+        """Lower edge and upper edge in TeV, and number of bins, of an axis that is set."""
+        if self.min is None or self.max is None or self.nbins is None:
+            raise ValueError("this energy axis is not set")
+        return float(self.min.to_value("TeV")), float(self.max.to_value("TeV")), self.nbins
+
 
 class SkyDirConfig(Section):
     """The centre of the grid, and its frame."""

@@ -64,9 +64,9 @@ class BandsSection(Section):
             return [(float(low.to_value("TeV")), float(high.to_value("TeV"))) for low, high in self.energy_bands]
         if isinstance(self.energy_edges, list):
             edges = [float(edge.to_value("TeV")) for edge in self.energy_edges]
-        elif (axis := self.energy_edges).min is not None and axis.max is not None and axis.nbins is not None:
-            low, high = float(axis.min.to_value("TeV")), float(axis.max.to_value("TeV"))
-            edges = [low * (high / low) ** (i / axis.nbins) for i in range(axis.nbins)] + [high]
+        elif self.energy_edges.is_set:
+            low, high, nbins = self.energy_edges.bounds
+            edges = [low * (high / low) ** (i / nbins) for i in range(nbins)] + [high]
         else:
             return None
         return list(itertools.pairwise(edges))
