@@ -1,10 +1,10 @@
-"""The quantum of every exact variable: the power of two that a contribution of an observation is rounded to a multiple of.
+"""The quantum of every exact variable: the power of two that every contribution is rounded to a multiple of.
 
 It is a constant of the format: it follows from the variable and the energy edges, never from data. One table says the
-largest contribution foreseen of one observation to one bin, at the energy where it is largest in the bin; the quantum
-is that over 2**34, rounded up to a power of two. Sums in float64 are exact below 2**53 quanta, which leaves room for
-10**5 observations that all reach it. More than foreseen is no error in itself: it takes from that room, which
-`check_room` guards.
+largest contribution foreseen of one observation to one bin, from the lower edge of the bin; the quantum is that over
+2**34, rounded up to a power of two. Sums in float64 are exact below 2**53 quanta, which leaves room for 10**5
+observations that all reach it. More than foreseen is no error in itself: it takes from that room, which `check_room`
+guards.
 
 The envelopes lie above the arrays now built or planned (for a run of 34 minutes) and use only operations that IEEE 754
 rounds correctly, so that the table has the same bits on every machine.
@@ -32,31 +32,31 @@ RUN_SECONDS = 2048.0
 """Livetime of one observation foreseen, s."""
 
 
-class QuantumOverflow(ValueError):
+class QuantumOverflow(OverflowError):
     """A sum has left the range in which it is exact."""
 
 
-def _exposure(low: float, high: float) -> float:
+def _exposure(energy: float) -> float:
     """m2 s: effective area of the largest array planned, for one run."""
-    return min(4e6, 2e6 * math.sqrt(high), 4e6 * high) * RUN_SECONDS
+    return min(4e6, 3e6 * math.sqrt(energy), 8e6 * energy) * RUN_SECONDS
 
 
-def _psf_exposure(low: float, high: float) -> float:
+def _psf_exposure(energy: float) -> float:
     """m2 s sr-1: with a Gaussian core of 0.01 degree at high energies, wider as energy falls."""
-    return _exposure(low, high) * min(5.3e6, 1.4e6 * high)
+    return _exposure(energy) * min(5.3e6, 2e6 * energy)
 
 
-def _background(low: float, high: float) -> float:
+def _background(energy: float) -> float:
     """Counts in a pixel of 0.1 degree, spectrum falling with energy to the power 1.5."""
-    return min(128.0, 1.3 / (low * math.sqrt(low)))
+    return min(128.0, 1.3 / (energy * math.sqrt(energy)))
 
 
-def _ring(low: float, high: float) -> float:
+def _ring(energy: float) -> float:
     """Counts in an off region of 4096 such pixels."""
-    return 4096.0 * _background(low, high)
+    return 4096.0 * _background(energy)
 
 
-FORESEEN: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
+FORESEEN: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
         "background": _background,
         "exposure": _exposure,
@@ -68,19 +68,19 @@ FORESEEN: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
         "acceptance_off_sum": _ring,
     }
 )
-"""Largest contribution foreseen of one observation to one bin, by variable, from the bin's energy edges in TeV."""
+"""Largest contribution foreseen of one observation to one bin, by variable, from the bin's lower edge in TeV."""
 
 
-def quantum(variable: str, energy_edges: ArrayLike | None = None) -> NDArray[np.float64]:
+def quantum(variable: str, energy_low: ArrayLike | None = None) -> NDArray[np.float64]:
     """The quantum of a variable of the cube.
 
     Parameters
     ----------
     variable : str
         Its name in `survey.store.variables.CUBE`.
-    energy_edges : array-like
-        Edges (n + 1,), TeV, of the energy axis in front of the variable: reconstructed or true, as its dims say. Not
-        needed where it has none.
+    energy_low : array-like
+        Lower edges (n,), TeV, of the bins of the energy axis in front of the variable: reconstructed or true, as its
+        dims say. Not needed where it has none.
 
     Returns
     -------
@@ -89,15 +89,13 @@ def quantum(variable: str, energy_edges: ArrayLike | None = None) -> NDArray[np.
     """
     row = cube_variable(variable)
     if row.energy_dim is None:
-        return np.asarray(1.0 if row.dtype != "float64" else _power_of_two(RUN_SECONDS))
-    if energy_edges is None:
-        raise ValueError(f"quantum of {variable}: the edges of its axis {row.energy_dim} are needed")
-    edges = np.asarray(energy_edges, dtype=np.float64)
-    if row.dtype != "float64":
-        return np.ones(edges.size - 1)
-    foreseen = FORESEEN[variable]
-    pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    return np.array([_power_of_two(foreseen(low, high)) for low, high in pairs])
+        return np.asarray(1.0 if row.exact else _power_of_two(RUN_SECONDS))
+    if energy_low is None:
+        raise ValueError(f"quantum of {variable}: the lower edges of its axis {row.energy_dim} are needed")
+    low = np.asarray(energy_low, dtype=np.float64)
+    if row.exact:
+        return np.ones(low.size)
+    return np.array([_power_of_two(FORESEEN[variable](energy)) for energy in low.tolist()])
 
 
 def _power_of_two(largest: float) -> float:

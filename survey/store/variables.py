@@ -27,8 +27,6 @@ class Variable:
         What it is, for readers of the file.
     dtype : str
         Of the stored array.
-    exact : bool
-        Whether it is a sum of whole quanta (`survey.store.quantum`), which adds to the bit in any order.
     on_request : bool
         Whether a template holds it only when it is asked for.
     fill : float
@@ -42,10 +40,14 @@ class Variable:
     units: str
     long_name: str
     dtype: str = "float64"
-    exact: bool = True
     on_request: bool = False
     fill: float = 0.0
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it holds whole numbers, which add exactly as they are; others are rounded to whole quanta first."""
+        return self.dtype.startswith("int")
 
     @property
     def is_on_cells(self) -> bool:

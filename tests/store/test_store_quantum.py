@@ -1,7 +1,5 @@
 """Exact sums: commutative, associative, idempotent to the bit; fine enough, with room for 10**5 observations."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from survey.store.quantum import FORESEEN, QuantumOverflow, add_quantised, check_room, quantise, quantum
 from survey.store.variables import CUBE, DEFAULT_VARIABLES, cube_variable
 
-EDGES = np.exp(np.log(np.geomspace(0.03, 120.0, 31)))
-BACKGROUND = quantum("background", EDGES[:4])
+LOW = np.exp(np.log(np.geomspace(0.03, 120.0, 31)))[:-1]
+BACKGROUND = quantum("background", LOW[:3])
 values = arrays(np.float64, (3, 4), elements=st.floats(-50, 50, allow_subnormal=False))
 
 
@@ -53,7 +51,7 @@ def test_the_kernel_adds_the_same_bits_in_any_order(parts, random) -> None:
 def test_the_kernel_takes_every_shape_and_strided_views() -> None:
     rng = np.random.default_rng(2)
     four = rng.uniform(0, 1e12, (30, 3, 4, 5))
-    q = quantum("psf_exposure", EDGES)
+    q = quantum("psf_exposure", LOW)
     expected = quantise(four, q)
     assert bits(add_quantised(np.zeros_like(four), four, q)) == bits(expected)
     large = np.zeros((30, 3, 8, 9))
@@ -69,10 +67,11 @@ def test_the_kernel_takes_every_shape_and_strided_views() -> None:
 
 def test_every_float_variable_has_a_quantum_and_it_is_a_power_of_two() -> None:
     for name, variable in CUBE.items():
-        q = np.atleast_1d(quantum(name, EDGES))
+        q = np.atleast_1d(quantum(name, LOW))
         mantissa, _ = np.frexp(q)
         assert (mantissa == 0.5).all()
-        if variable.dtype == "float64":
+        assert variable.exact == (variable.dtype == "int32")
+        if not variable.exact:
             assert (name in FORESEEN) == (variable.energy_dim is not None)
         else:
             assert (q == 1).all()
@@ -82,31 +81,31 @@ def test_every_float_variable_has_a_quantum_and_it_is_a_power_of_two() -> None:
 
 @pytest.mark.parametrize("name", [*FORESEEN])
 def test_a_contribution_as_foreseen_has_34_bits_and_a_hundred_thousand_of_them_fit(name: str) -> None:
-    largest = np.array([FORESEEN[name](low, high) for low, high in itertools.pairwise(EDGES.tolist())])
-    q = quantum(name, EDGES)
+    largest = np.array([FORESEEN[name](low) for low in LOW.tolist()])
+    q = quantum(name, LOW)
     assert (largest / q <= 2.0**34).all()
     assert (largest / q >= 2.0**33).all()
     check_room(1e5 * largest, q)
 
 
-def test_the_quantum_of_a_bin_depends_on_its_own_edges_alone() -> None:
-    q = quantum("exposure", EDGES)
-    np.testing.assert_array_equal(quantum("exposure", EDGES[4:9]), q[4:8])
+def test_the_quantum_of_a_bin_depends_on_its_own_edge_alone() -> None:
+    q = quantum("exposure", LOW)
+    np.testing.assert_array_equal(quantum("exposure", LOW[4:8]), q[4:8])
 
 
 def test_faint_contributions_are_kept() -> None:
     """Background of 1e-9 counts at 50 TeV to 2e-4; the peak of a H.E.S.S. PSF to 1e-7, its tail of 1e-4 to 1e-3."""
-    at_50_tev = float(quantum("background", [50.0, 60.0])[0])
+    at_50_tev = float(quantum("background", [50.0])[0])
     assert 0.5 * at_50_tev / 1e-9 < 2e-4
     peak = 3.4e8 * 2.5e5
-    at_1_tev = float(quantum("psf_exposure", [1.0, 1.3])[0])
+    at_1_tev = float(quantum("psf_exposure", [1.0])[0])
     assert 0.5 * at_1_tev / peak < 1e-7
     assert 0.5 * at_1_tev / (1e-4 * peak) < 1e-3
-    assert 0.5 * float(quantum("exposure", [0.3, 0.4])[0]) / 1e8 < 1e-8
+    assert 0.5 * float(quantum("exposure", [0.3])[0]) / 1e8 < 1e-8
 
 
 def test_a_full_room_is_refused() -> None:
-    q = quantum("exposure", EDGES)
+    q = quantum("exposure", LOW)
     sums = np.zeros((30, 2, 2))
     check_room(sums, q)
     check_room(np.zeros((30, 0)), q)
@@ -121,7 +120,7 @@ def test_a_full_room_is_refused() -> None:
 def test_unknown_variables_are_refused_by_name() -> None:
     with pytest.raises(KeyError, match="no cube variable 'flux', only counts"):
         cube_variable("flux")
-    with pytest.raises(ValueError, match="edges of its axis energy_true"):
+    with pytest.raises(ValueError, match="lower edges of its axis energy_true"):
         quantum("exposure")
     assert "counts_off" not in DEFAULT_VARIABLES
     assert CUBE["psf_exposure"].is_on_cells
