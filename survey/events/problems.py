@@ -1,6 +1,7 @@
 """What is odd or wrong in a data store: one problem a line, collected before anybody is told.
 
-`survey.events.checks` and the GADF readers find problems, `survey.events.datastore` reports those of a whole data store at once.
+`survey.events.checks` and the GADF readers find problems, `survey.events.datastore` reports those of a whole data store
+at once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Problem:
     severity : str
         ``error`` sets the observation aside (and is refused under ``strict``), ``warning`` says how it was read.
     message : str
-        What is the matter, in words, with the value found.
+        What is the matter, in words.
     obs_id : int or None
         Observation it concerns; None for the data store as a whole.
     file : str or None
@@ -38,6 +39,8 @@ class Problem:
         What should have been there.
     advice : str or None
         What to do.
+    found : str or None
+        The value, where observations that share the problem differ in it.
     """
 
     severity: Severity
@@ -48,11 +51,20 @@ class Problem:
     keyword: str | None = None
     expected: str | None = None
     advice: str | None = None
+    found: str | None = None
 
-    def note(self) -> str:
-        """The problem without the observation and the file: the same words for every observation that has it."""
+    def note(self, *, found: bool = True) -> str:
+        """The problem without the observation and the file.
+
+        Parameters
+        ----------
+        found : bool
+            Whether to say the value; without it, all observations with the problem have it in the same words.
+        """
         where = " ".join(part for part in (f"[{self.hdu}]" if self.hdu else "", self.keyword or "") if part)
         text = f"{where}: {self.message}" if where else self.message
+        if found and self.found:
+            text += f" ({self.found})"
         if self.expected:
             text += f", expected {self.expected}"
         if self.advice:
@@ -96,24 +108,17 @@ class Report:
             hdu=self.hdu if hdu is None else hdu,
         )
 
-    def _add(
-        self, severity: Severity, message: str, keyword: str | None, expected: str | None, advice: str | None
-    ) -> None:
-        problem = Problem(severity, message, self.obs_id, self.file, self.hdu, keyword, expected, advice)
+    def error(self, message: str, **details: str | None) -> None:
+        """Record what sets the observation aside; `details` are fields of `Problem`."""
+        self._add(Problem("error", message, self.obs_id, self.file, self.hdu, **details))
+
+    def warning(self, message: str, **details: str | None) -> None:
+        """Record what was odd, and how it was read; `details` are fields of `Problem`."""
+        self._add(Problem("warning", message, self.obs_id, self.file, self.hdu, **details))
+
+    def _add(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
-
-    def error(
-        self, message: str, *, keyword: str | None = None, expected: str | None = None, advice: str | None = None
-    ) -> None:
-        """Record what sets the observation aside."""
-        self._add("error", message, keyword, expected, advice)
-
-    def warning(
-        self, message: str, *, keyword: str | None = None, expected: str | None = None, advice: str | None = None
-    ) -> None:
-        """Record what was odd, and how it was read."""
-        self._add("warning", message, keyword, expected, advice)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -144,9 +149,10 @@ def summary(problems: Iterable[Problem]) -> Iterator[str]:
         if problem.severity == "error":
             yield f"error: {problem.line()}"
         else:
-            shared.setdefault(problem.note(), []).append(problem)
+            shared.setdefault(problem.note(found=False), []).append(problem)
     for note, group in shared.items():
         if len(group) == 1:
             yield f"warning: {group[0].line()}"
         else:
-            yield f"warning: {note} ({len(group)} times, first in OBS_ID {group[0].obs_id})"
+            place = group[0].file if group[0].obs_id is None else f"OBS_ID {group[0].obs_id}"
+            yield f"warning: {note} ({len(group)} times, first in {place})"

@@ -146,7 +146,7 @@ class ObservationSource:
 
             observation = load_gadf(self, responses=tuple(responses))
         if self.windows:
-            from survey.events.selection import cut_time
+            from survey.events.time_cut import cut_time
 
             observation = cut_time(observation, self.windows)
         return observation
