@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from survey.config import SurveyConfig
 
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+FAILED, REFUSED, SET_ASIDE, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="survey",
@@ -136,10 +136,15 @@ def status(outdir: Outdir) -> None:
 @app.command()
 def ingest(
     datastore: Annotated[
-        list[str], typer.Argument(metavar="DATASTORE... OUT.zarr", help="Data stores, then the archive.")
+        list[str], typer.Argument(metavar="DATASTORE... OUT.zarr", help="Data stores, then the archive to write.")
     ],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another archive.")] = False,
+    kind: Annotated[str, typer.Option(help="Kind of cluster: local, or none for this process.")] = "local",
+    index_hdu: Annotated[int | None, typer.Option(min=1, help="Table of an index file that holds several.")] = None,
+    roots: Annotated[list[str] | None, typer.Option("--root", help="Folder that an index may lead to.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a data store with problems.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an archive of other data stores.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
 ) -> None:
     """Copy data stores into an archive, which is read many times faster."""
     with _answers():
@@ -150,7 +155,19 @@ def ingest(
         _keep_kernels()
         from survey.events.ingest import ingest as make_archive
 
-        typer.echo(str(make_archive(datastore[:-1], datastore[-1], workers=workers, overwrite=overwrite)))
+        report = make_archive(
+            datastore[:-1],
+            datastore[-1],
+            workers=workers,
+            kind=kind,
+            index_hdu=index_hdu,
+            roots=roots or (),
+            strict=strict,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+        )
+        typer.echo(str(report))
+        raise typer.Exit(SET_ASIDE if report.set_aside else 0)
 
 
 @app.command()

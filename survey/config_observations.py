@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from survey.config_types import AngleValue, InputPath, PathValue, PositiveAngle, Section, TimeValue, scalar_or_list
+
+if TYPE_CHECKING:
+    from survey.events.selection import Selection
 
 Frame = Literal["icrs", "galactic"]
 
@@ -146,3 +149,22 @@ class ObservationsConfig(Section):
         if self.obs_ids and self.obs_file:
             raise ValueError("expected either obs_ids or obs_file, not both")
         return self
+
+    def as_selection(self) -> Selection:
+        """These keys as the selection of observations.
+
+        Raises
+        ------
+        ValueError
+            When `obs_file` does not hold observation ids.
+        """
+        from survey.events.selection import Selection
+
+        return Selection.create(
+            obs_ids=self.obs_ids,
+            obs_file=self.obs_file,
+            obs_cone=dict(self.obs_cone) if self.obs_cone.is_set else None,
+            obs_time=dict(self.obs_time) if self.obs_time.is_set else None,
+            required_irf=self.required_irf,
+            obs_filter=self.obs_filter,
+        )

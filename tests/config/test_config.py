@@ -333,6 +333,16 @@ def test_energy_bands(folder: Path, override: str, bands: list[tuple[float, floa
     assert found is bands or found == [pytest.approx(band) for band in bands or ()]
 
 
+def test_the_keys_of_the_selection_arrive(folder: Path) -> None:
+    selection = load_config(full(folder)).observations.as_selection()
+    assert selection.obs_ids == (1, 2)
+    assert selection.cone is not None
+    assert (selection.cone.ra, selection.cone.dec, selection.cone.radius) == pytest.approx((83.6, 22, 2))
+    assert len(selection.windows) == 2
+    assert selection.ranges == {"ZEN_PNT": (0, 45)}
+    assert selection.required == {"aeff", "edisp", "psf", "bkg"}
+
+
 def test_all_chooses_every_map(folder: Path) -> None:
     config = load_config(write(folder), [POSITION, "ts_map={selection_optional: all}"])
     assert config.ts_map is not None
