@@ -80,6 +80,8 @@ class Evaluator:
             self._send(waiting, group, point, 1)
         while waiting:
             for ended in self._engine.wait(0.5):
+                if ended.tag not in waiting:  # left from a call that was interrupted
+                    continue
                 group, tries = waiting.pop(ended.tag)
                 if ended.lost:
                     if tries == TRIES:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import os
 import signal
 import threading
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +38,7 @@ from cluster.events import (
 from cluster.history import summarise
 from cluster.outcome import Outcome, Outcomes
 from cluster.plan import Plan, Settlement
+from cluster.runlog import RunLog
 from cluster.unit import Unit
 from cluster.worker import Item, Report, describe, disk_full, run_batch, storage_error
 from cluster.workspace import Workspace
@@ -111,7 +114,7 @@ def execute(
     with _terminable(), _storage_errors(workspace), workspace.lock:
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
-        driver = _Driver(units, plan, workspace, listeners, retry_failed, retries)
+        driver = _Driver(units, plan, workspace, (*listeners, RunLog(workspace.folder)), retry_failed, retries)
         driver.tell(RunStarted(dict(driver.open_stages)))
         complete = False
         try:
@@ -170,7 +173,8 @@ class _Driver:
         self.tries: Counter[int] = Counter()
         self.deaths: Counter[int] = Counter()
         self.losses: Counter[int] = Counter()
-        self.count = 0
+        run = uuid.uuid4().hex[:8]  # an engine may serve several runs, one after another
+        self.tags = (f"{run}-{number:06d}" for number in itertools.count())
 
     def tell(self, event: Event) -> None:
         for listener in self.listeners:
@@ -240,8 +244,7 @@ class _Driver:
         return batch
 
     def _send(self, engine: Engine, batch: list[int]) -> str:
-        self.count += 1
-        tag = f"{self.count:06d}"
+        tag = next(self.tags)
         items = [self._item(index) for index in batch]
         self.batches[tag] = batch
         self.tell(BatchSubmitted(self.plan.stage(batch[0]), tuple(item.slot for item in items)))
@@ -255,7 +258,9 @@ class _Driver:
         return Item(unit.slot, self.keys[index], unit.function, unit.arguments, done, last)
 
     def _collect(self, completion: Completion) -> None:
-        batch = self.batches.pop(completion.tag)
+        batch = self.batches.pop(completion.tag, None)
+        if batch is None:  # an earlier run's, on a shared engine
+            return
         self.suspect_batches.discard(completion.tag)
         if completion.lost:
             self._lost(completion.tag, batch)

@@ -12,12 +12,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from cluster import markers
 from cluster.lock import Lock
 from cluster.outcome import Outcome
-from cluster.storage import open_folder
+from cluster.storage import LocalFolder, open_folder
 
 
 class Workspace:
@@ -30,8 +31,9 @@ class Workspace:
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
-        self.url = os.fspath(url)
         self.folder = open_folder(url)
+        # Workers may have another working directory.
+        self.url = str(self.folder.root) if isinstance(self.folder, LocalFolder) else os.fspath(url)
         self.lock = Lock(self.folder)
 
     def __repr__(self) -> str:
@@ -67,8 +69,6 @@ class Workspace:
 
     def traceback(self, slot: str) -> str:
         """The traceback of a unit that failed, empty when there is none."""
-        import json
-
         data = self.folder.read(f"failed/{markers.record_path(slot)}")
         return "" if data is None else json.loads(data).get("traceback", "")
 

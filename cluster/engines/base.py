@@ -57,7 +57,7 @@ class Engine(Protocol):
         """
 
     def cancel(self) -> None:
-        """Forget all tasks; those that run may go on to their end."""
+        """Forget all tasks; none of them still runs when the next one starts."""
 
     def close(self, *, now: bool = False) -> None:
         """End all workers; `now` does not wait for what they are at."""

@@ -46,6 +46,7 @@ class DistributedEngine(ABC):
         self._futures: dict[str, Future] = {}
         self._ended: queue.SimpleQueue[Completion] = queue.SimpleQueue()
         self._closing = False
+        self._abandoned = False
         self._names = (f"{uuid.uuid4().hex[:8]}-{n}" for n in itertools.count())
         self._environment = dict(os.environ)
         self._starter = threading.Thread(target=self._start, name="cluster-start", daemon=True)
@@ -139,6 +140,10 @@ class DistributedEngine(ABC):
     ) -> None:
         """Hand over a task."""
         client = self.client()
+        if self._abandoned:
+            # What runs on from before would write over what comes now.
+            self._abandoned = False
+            client.restart(timeout=60)
         wish: dict[str, Any] = {}
         if worker is not None:
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
@@ -187,8 +192,9 @@ class DistributedEngine(ABC):
         return ended
 
     def cancel(self) -> None:
-        """Forget all tasks."""
+        """Forget all tasks; workers are renewed before another is taken."""
         futures, self._futures = list(self._futures.values()), {}
+        self._abandoned = self._abandoned or bool(futures)
         if futures and self._client is not None:
             with contextlib.suppress(Exception):
                 self._client.cancel(futures, force=True)

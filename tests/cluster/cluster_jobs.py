@@ -25,7 +25,8 @@ def calls(folder):
 def write(folder, name, text="", seconds=0.0, done=None):
     """Write a file that holds `text` and what the dependencies hold."""
     _log(folder, name)
-    time.sleep(seconds)
+    pace = Path(folder) / "pace"
+    time.sleep(float(pace.read_text()) if pace.exists() else seconds)
     parts = [text] + [(Path(folder) / slot.replace("/", "_")).read_text() for slot in sorted(done or ())]
     (Path(folder) / name.replace("/", "_")).write_text("(" + ",".join(parts) + ")")
     return {"parts": len(parts), "text": text}
@@ -56,6 +57,13 @@ def fail(folder, name, how="error", done=None):
     if how in ("kill", "kill once"):
         os.kill(os.getpid(), signal.SIGKILL)
     raise ValueError(f"{name} went\nwrong")
+
+
+def hold(folder, name, megabytes):
+    """Take memory for a moment."""
+    block = bytearray(megabytes * 1_000_000)
+    time.sleep(0.5)
+    return {"size": len(block)}
 
 
 def nothing():

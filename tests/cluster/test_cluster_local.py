@@ -99,6 +99,24 @@ def test_a_full_disk_stops_workers_and_a_rerun_completes(tmp_path, engine):
     assert all(outcome.is_done for outcome in outcomes.values())
 
 
+def test_work_of_a_run_that_was_stopped_does_not_go_on_under_the_next(tmp_path, engine):
+    def stop(event):
+        if isinstance(event, UnitEnded):
+            raise KeyboardInterrupt
+
+    (tmp_path / "pace").write_text("0.2")
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(tmp_path, 40), workspace=tmp_path / ".work", engine=engine, listeners=[stop])
+    (tmp_path / "pace").unlink()
+    others = [unit(tmp_path, f"obs/{i:03d}", f"other {i}") for i in range(40)]
+    outcomes = execute(others, workspace=tmp_path / ".work", engine=engine)
+    assert outcomes.tally() == {"obs": {"done": 40}}
+    time.sleep(0.5)
+    assert all((tmp_path / f"obs_{i:03d}").read_text() == f"(other {i})" for i in range(40))
+    logs = sorted((tmp_path / ".work" / "logs").iterdir())
+    assert [log.read_text().split()[-1] for log in logs] == ["end", "ended"]
+
+
 def test_likelihood_is_summed_exactly_on_workers(engine):
     shards = [0.1 * i for i in range(7)]
     with Evaluator("cluster_jobs:half_square", shards, engine=engine) as likelihood:
@@ -119,7 +137,7 @@ from test_cluster_local import plan
 from cluster.config import ClusterConfig
 from cluster.run import execute
 
-execute(plan({folder!r}, 40, 0.1), workspace={work!r}, config=ClusterConfig(workers=2, memory="1 GB"))
+execute(plan({folder!r}, 40), workspace={work!r}, config=ClusterConfig(workers=2, memory="1 GB"))
 """
 
 
@@ -128,6 +146,8 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
     work = str(tmp_path / ".work")
     # No main guard in the script: workers do not import it.
     script = tmp_path / "script.py"
+    pace = tmp_path / "pace"
+    pace.write_text("0.1")
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), work=work))
     driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
     markers = Path(work) / "markers" / "obs"
@@ -159,7 +179,8 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
     assert found.stages["obs"].left > 0
     done = found.stages["obs"].done + found.stages["tile"].done
     cluster_jobs.calls(tmp_path)
-    outcomes = execute(plan(tmp_path, 40, 0.1), workspace=work, config=ClusterConfig(kind="none"))
+    pace.unlink()
+    outcomes = execute(plan(tmp_path, 40), workspace=work, config=ClusterConfig(kind="none"))
     assert len(outcomes.with_status("skipped")) == done
     assert len(cluster_jobs.calls(tmp_path)) == 48 - done
     (tmp_path / "calm").mkdir()
