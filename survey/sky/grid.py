@@ -26,7 +26,7 @@ from survey.sky.tiles import Tile, tile_window, tiles_near, window_around
 __all__ = ["EMPTY", "OFF_SKY", "PixelGeometry", "SkyGrid", "Tile", "Window"]
 
 CHUNK_PIXELS = 50
-"""Pixels that an inner chunk comes nearest to: what a halo read fetches at least."""
+"""Pixels that the side of an inner chunk comes nearest to: what a halo read fetches at least."""
 
 OFF_SKY = -(2**40)
 """Row and column of a position that the projection cannot show."""
@@ -100,6 +100,7 @@ class SkyGrid:
         width: float | tuple[float, float],
         binsize_irf: float = 0.2,
         tile_chunks: int = 5,
+        chunk_pixels: int = CHUNK_PIXELS,
     ) -> SkyGrid:
         """A grid from the values of a configuration.
 
@@ -115,15 +116,17 @@ class SkyGrid:
             Size asked for of a response cell, deg; the cell is the nearest number of pixels, at least one.
         tile_chunks : int
             Inner chunks along the side of a tile.
+        chunk_pixels : int
+            Pixels that the side of an inner chunk comes nearest to, in whole cells.
         """
-        if not (binsize > 0 and binsize_irf > 0 and tile_chunks >= 1):
+        if not (binsize > 0 and binsize_irf > 0 and tile_chunks >= 1 and chunk_pixels >= 1):
             raise ValueError(
-                f"sky grid: binsize {binsize} deg, binsize_irf {binsize_irf} deg, {tile_chunks} chunks a tile, "
-                "expected positive values"
+                f"sky grid: binsize {binsize} deg, binsize_irf {binsize_irf} deg, {tile_chunks} chunks a tile of "
+                f"{chunk_pixels} pixels, expected positive values"
             )
         width_x, width_y = (width, width) if isinstance(width, (int, float)) else width
         cell = max(1, round(binsize_irf / binsize))
-        chunk = cell * max(1, round(CHUNK_PIXELS / cell))
+        chunk = cell * max(1, round(chunk_pixels / cell))
         return cls(
             proj=proj,
             frame=frame,  # type: ignore[arg-type]  # checked by __post_init__

@@ -1,0 +1,141 @@
+"""Files and Zarr stores by URL: plain paths and ``file://`` on a disk, everything else through fsspec.
+
+A file on a disk appears whole or not at all: it is written beside its place, synced and moved there. An object store
+puts objects whole by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is a path on this machine."""
+    return "://" not in url or url.startswith("file://")
+
+
+def local_path(url: str) -> Path:
+    """The path of a local URL."""
+    if not is_local(url):
+        raise ValueError(f"{url} is not a path on this machine")
+    return Path(url.removeprefix("file://"))
+
+
+def join(url: str, *parts: str) -> str:
+    """A URL below another one."""
+    return "/".join((url.rstrip("/"), *(part.strip("/") for part in parts)))
+
+
+def parent(url: str) -> str:
+    """The URL above, without a trailing slash."""
+    return url.rstrip("/").rsplit("/", 1)[0]
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    return fsspec.core.url_to_fs(url)
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file or folder."""
+    if is_local(url):
+        return local_path(url).exists()
+    filesystem, path = _filesystem(url)
+    return bool(filesystem.exists(path))
+
+
+def listdir(url: str) -> list[str]:
+    """Names in a folder, sorted; none where there is no folder."""
+    if is_local(url):
+        folder = local_path(url)
+        return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    filesystem, path = _filesystem(url)
+    try:
+        found = filesystem.ls(path, detail=False)
+    except FileNotFoundError:
+        return []
+    names = {str(name).rstrip("/").rsplit("/", 1)[-1] for name in found if str(name).rstrip("/") != path.rstrip("/")}
+    return sorted(names)
+
+
+def read_bytes(url: str) -> bytes:
+    """Content of a file; FileNotFoundError where there is none."""
+    if is_local(url):
+        return local_path(url).read_bytes()
+    filesystem, path = _filesystem(url)
+    content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Write a file whole or not at all, making the folders above it."""
+    if not is_local(url):
+        filesystem, path = _filesystem(url)
+        filesystem.pipe_file(path, content)
+        return
+    target = local_path(url)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a loss of power, where the file system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def remove(url: str) -> None:
+    """Remove a file, or a folder with all that is in it; nothing happens where there is none."""
+    if is_local(url):
+        target = local_path(url)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+        return
+    filesystem, path = _filesystem(url)
+    if filesystem.exists(path):
+        filesystem.rm(path, recursive=True)
+
+
+def open_store(url: str, mode: Literal["r", "w"] = "r") -> Store:
+    """A Zarr store.
+
+    Parameters
+    ----------
+    url : str
+        Folder or fsspec URL.
+    mode : str
+        ``r``: to read only; ``w``: to read and write (nothing is removed).
+    """
+    from zarr.storage import FsspecStore, LocalStore
+
+    if is_local(url):
+        return LocalStore(local_path(url), read_only=mode == "r")
+    return FsspecStore.from_url(url, read_only=mode == "r")
