@@ -132,7 +132,7 @@ def field_of_view_totals(
     masks = masks_and_background(prepared, geometry, np.ones(n_energy), tiny, rates)
     if masks is None:
         return FieldTotals(counts, background, 0)
-    box, safe_pixels, safe_bins = masks
+    box, safe_pixels, safe_bins, _ = masks
     kernels.sum_background(safe_bins, rates, excluded, box, background)
     return FieldTotals(counts, background, int(np.count_nonzero(safe_pixels & ~excluded)))
 

@@ -58,6 +58,7 @@ class _Masks(NamedTuple):
     box: tuple[int, int, int, int]
     safe_pixels: NDArray[np.bool_]
     safe_bins: NDArray[np.bool_]
+    partial: NDArray[np.bool_]
 
 
 def zero_sums(geometry: PixelGeometry, axes: Axes, variables: Sequence[str] = VARIABLES) -> Sums:
@@ -149,7 +150,10 @@ def accumulate(
         norm = (norms or {}).get(prepared.identity, BackgroundNorm())
         _add(prepared, geometry, axes, norm, sums, quanta, n_pixels)
     for name, values in sums.items():
-        check_room(values, quanta[name], variable=name)
+        if values.size:
+            # no contribution is negative: the largest sums tell
+            rows = values.reshape(quanta[name].size, -1)
+            check_room(rows.max(axis=1), quanta[name], variable=name)
     return sums
 
 
@@ -163,7 +167,7 @@ def add_sums(total: Sums, part: Mapping[str, NDArray[Any]]) -> Sums:
 def _quanta(name: str, axes: Axes) -> NDArray[np.float64]:
     """Quantum of a variable for every bin of its first dimension, (n,); one for a variable without energies."""
     axis = {"energy": axes.energy, "energy_true": axes.energy_true}.get(CUBE[name].dims[0])
-    return np.atleast_1d(quantum(name) if axis is None else quantum(name, axis.edges))
+    return np.atleast_1d(quantum(name) if axis is None else quantum(name, axis.low))
 
 
 def _pixels_of_cells(geometry: PixelGeometry) -> NDArray[np.int64]:
@@ -203,7 +207,7 @@ def _add(
         return
     if not {"n_safe", "livetime", "n_observations"}.isdisjoint(sums):
         _add_coverage(prepared, masks, sums)
-    if not EXPOSURE_VARIABLES.isdisjoint(sums) and prepared.aeff.shape[1]:
+    if not EXPOSURE_VARIABLES.isdisjoint(sums) and prepared.aeff.shape[0]:
         _add_exposures(prepared, geometry, masks, sums, quanta, n_pixels)
 
 
@@ -230,8 +234,8 @@ def masks_and_background(
     Returns
     -------
     tuple or None
-        Box of rows and columns with selected pixels, safe pixels (y, x), safe bins (e, y, x); None when there is no
-        safe pixel in the window.
+        Box of rows and columns with selected pixels, safe pixels (y, x), safe bins (e, y, x), and which bins (e,) are
+        safe in some selected pixels only; None when no pixel in the window is selected.
     """
     selected = np.empty(geometry.shape, dtype=np.bool_)
     center = unit_vectors(prepared.ra, prepared.dec)
@@ -241,6 +245,7 @@ def masks_and_background(
         return None
     safe_pixels = np.zeros(geometry.shape, dtype=np.bool_)
     safe_bins = np.zeros((prepared.safe_energy.size, *geometry.shape), dtype=np.bool_)
+    partial = np.zeros(prepared.safe_energy.size, dtype=np.bool_)
     want = background is not None and prepared.bkg.size > 0
     if want or prepared.mask_invalid_background:
         kernels.add_background(
@@ -258,10 +263,11 @@ def masks_and_background(
             background if background is not None else np.empty((0, 0, 0)),
             safe_pixels,
             safe_bins,
+            partial,
         )
     else:
         kernels.mark_safe(selected, box, prepared.safe_energy, safe_pixels, safe_bins)
-    return _Masks(box, safe_pixels, safe_bins)
+    return _Masks(box, safe_pixels, safe_bins, partial)
 
 
 def _add_coverage(prepared: PreparedObservation, masks: _Masks, sums: Sums) -> None:
@@ -289,13 +295,13 @@ def _add_exposures(
     quanta: Mapping[str, NDArray[np.float64]],
     n_pixels: NDArray[np.int64],
 ) -> None:
-    box, safe_pixels, safe_bins = masks
+    box, safe_pixels, safe_bins, partial = masks
     weights, centers = prepared.exposure_steps
     nodes, aeff = prepared.aeff_offset, prepared.aeff
-    n_true, n_energy = aeff.shape[0], safe_bins.shape[0]
+    n_true, n_energy = aeff.shape[1], safe_bins.shape[0]
     with_cells = not {"psf_exposure", "edisp_exposure", "irf_exposure"}.isdisjoint(sums)
     cell, shape = geometry.cell_size, geometry.cells.shape
-    cell_sums = np.zeros((n_true, *shape)) if with_cells else np.zeros((0, 0, 0))
+    cell_sums = np.zeros((*shape, n_true)) if with_cells else np.zeros((0, 0, 0))
     kernels.add_exposure(
         geometry.vectors,
         safe_pixels,
@@ -314,8 +320,8 @@ def _add_exposures(
     if not with_cells:
         return
     states, used = np.empty((n_energy, *shape), np.int8), np.empty(shape, np.int64)
-    n_mixed = cells.cell_states(safe_pixels, safe_bins, box, cell, states, used)
-    means = np.zeros((n_true, *shape))
+    n_mixed = cells.cell_states(safe_pixels, safe_bins, box, cell, prepared.safe_energy, partial, states, used)
+    means = np.zeros((*shape, n_true))
     cells.cell_means(cell_sums, n_pixels, prepared.livetime, means)
     if "irf_exposure" in sums:
         cells.add_means(means, used, quanta["irf_exposure"], sums["irf_exposure"])
@@ -327,12 +333,12 @@ def _add_exposures(
 
     shares = np.empty((0, 0, 0, 0))
     if weights.size > 1:
-        shares = np.empty((weights.size, n_true, *shape))
+        shares = np.empty((weights.size, *shape, n_true))
         cells.step_shares(weights, *positions(nodes), aeff, shares)
-    if "psf_exposure" in sums and prepared.psf.shape[2]:
+    if "psf_exposure" in sums and prepared.psf.shape[0]:
         low, upper = positions(prepared.psf_offset)
         cells.add_psf(means, used, shares, low, upper, prepared.psf, quanta["psf_exposure"], sums["psf_exposure"])
-    if "edisp_exposure" in sums and prepared.edisp.shape[2]:
+    if "edisp_exposure" in sums and prepared.edisp.shape[0]:
         rows, mixed = np.empty(shape, np.int64), np.zeros((n_mixed, n_true, n_energy))
         if n_mixed:
             cells.mixed_sums(

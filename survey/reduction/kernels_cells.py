@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from survey.reduction.kernels_contribution import effective_area_at, offset_of, offset_position
+from survey.reduction.kernels_contribution import ROUND, effective_area_at, offset_of, offset_position
 
 EMPTY, WHOLE, MIXED = 0, 1, 2
 """A bin is safe in none, in all, in some of a cell's pixels that are safe in any bin."""
 
 
 @njit(nogil=True, cache=True)
-def cell_states(safe_pixels, safe_bins, box, cell, states, counts):
+def cell_states(safe_pixels, safe_bins, box, cell, safe, partial, states, counts):
     """Tell whether every bin is safe in none, in all, or in some of the safe pixels of a cell.
 
     Parameters
@@ -25,6 +25,8 @@ def cell_states(safe_pixels, safe_bins, box, cell, states, counts):
         Of `survey.reduction.kernels_contribution.select_pixels`.
     cell : int
         Pixels along the side of a cell.
+    safe, partial : numpy.ndarray (e,) bool
+        Bins in the safe range of energies, and those of them that are not safe in every selected pixel.
     states : numpy.ndarray (e, v, u) int8
         Filled.
     counts : numpy.ndarray (v, u) int64
@@ -38,30 +40,28 @@ def cell_states(safe_pixels, safe_bins, box, cell, states, counts):
     y_start, y_stop, x_start, x_stop = box
     counts[:] = 0
     states[:] = EMPTY
-    if y_start >= y_stop or x_start >= x_stop:
-        return 0
-    n_energy = safe_bins.shape[0]
     n_mixed = 0
-    in_bin = np.empty(n_energy, np.int64)
-    for v in range(y_start // cell, (y_stop - 1) // cell + 1):
-        for u in range(x_start // cell, (x_stop - 1) // cell + 1):
-            in_bin[:] = 0
-            total = 0
-            for j in range(max(v * cell, y_start), min((v + 1) * cell, y_stop)):
-                for i in range(max(u * cell, x_start), min((u + 1) * cell, x_stop)):
-                    if safe_pixels[j, i]:
-                        total += 1
-            counts[v, u] = total
-            if total == 0:
+    for j in range(y_start, y_stop):
+        for i in range(x_start, x_stop):
+            counts[j // cell, i // cell] += safe_pixels[j, i]
+    for v in range(counts.shape[0]):
+        for u in range(counts.shape[1]):
+            if counts[v, u] == 0:
                 continue
             mixed = False
-            for e in range(n_energy):
+            for e in range(safe.size):
+                if not safe[e]:
+                    continue
+                if not partial[e]:
+                    states[e, v, u] = WHOLE
+                    continue
+                in_bin = 0
                 for j in range(max(v * cell, y_start), min((v + 1) * cell, y_stop)):
                     for i in range(max(u * cell, x_start), min((u + 1) * cell, x_stop)):
-                        in_bin[e] += safe_bins[e, j, i]
-                if in_bin[e] == total:
+                        in_bin += safe_bins[e, j, i]
+                if in_bin == counts[v, u]:
                     states[e, v, u] = WHOLE
-                elif in_bin[e] > 0:
+                elif in_bin > 0:
                     states[e, v, u] = MIXED
                     mixed = True
             n_mixed += mixed
@@ -84,7 +84,7 @@ def mixed_sums(vectors, safe_bins, box, weights, centers, nodes, aeff, cell, sta
         Filled for the mixed bins; zero before.
     """
     y_start, y_stop, x_start, x_stop = box
-    n_true, n_energy = aeff.shape[0], safe_bins.shape[0]
+    n_true, n_energy = aeff.shape[1], safe_bins.shape[0]
     area = np.empty(n_true)
     n = 0
     for v in range(states.shape[1]):
@@ -113,12 +113,12 @@ def mixed_sums(vectors, safe_bins, box, weights, centers, nodes, aeff, cell, sta
 
 @njit(nogil=True, cache=True)
 def cell_means(cell_sums, n_pixels, livetime, means):
-    """Mean exposure over the pixels on the sky that a cell has, m2 s, from sums of the effective area (t, v, u)."""
-    for t in range(cell_sums.shape[0]):
-        for v in range(cell_sums.shape[1]):
-            for u in range(cell_sums.shape[2]):
-                if cell_sums[t, v, u] > 0.0:
-                    means[t, v, u] = cell_sums[t, v, u] * livetime / n_pixels[v, u]
+    """Mean exposure over the pixels on the sky that a cell has, m2 s, from sums of the effective area, (v, u, t) each."""
+    for v in range(cell_sums.shape[0]):
+        for u in range(cell_sums.shape[1]):
+            if n_pixels[v, u] > 0:
+                for t in range(cell_sums.shape[2]):
+                    means[v, u, t] = cell_sums[v, u, t] * livetime / n_pixels[v, u]
 
 
 @njit(nogil=True, cache=True)
@@ -136,27 +136,43 @@ def cell_positions(cell_vectors, used, centers, nodes, low, upper):
 
 @njit(nogil=True, cache=True)
 def step_shares(weights, low, upper, aeff, shares):
-    """Share of the time steps in the exposure at the centres of the cells, (k, t, v, u); without exposure, in the time."""
-    n_steps, n_true, n_v, n_u = shares.shape
-    for t in range(n_true):
-        for v in range(n_v):
-            for u in range(n_u):
+    """Share of the time steps in the exposure at the centres of the cells, (k, v, u, t); without exposure, in the time."""
+    n_steps, n_v, n_u, n_true = shares.shape
+    for v in range(n_v):
+        for u in range(n_u):
+            for t in range(n_true):
                 total = 0.0
                 for k in range(n_steps):
-                    shares[k, t, v, u] = weights[k] * effective_area_at(aeff, t, low[k, v, u], upper[k, v, u])
-                    total += shares[k, t, v, u]
+                    shares[k, v, u, t] = weights[k] * effective_area_at(aeff, t, low[k, v, u], upper[k, v, u])
+                    total += shares[k, v, u, t]
                 for k in range(n_steps):
-                    shares[k, t, v, u] = shares[k, t, v, u] / total if total > 0.0 else weights[k]
+                    shares[k, v, u, t] = shares[k, v, u, t] / total if total > 0.0 else weights[k]
 
 
 @njit(nogil=True, cache=True)
 def add_means(means, used, quantum, irf_exposure):
-    """Add mean exposures (t, v, u) to the denominators."""
-    for t in range(means.shape[0]):
-        for v in range(means.shape[1]):
-            for u in range(means.shape[2]):
-                if used[v, u] > 0:
-                    irf_exposure[t, v, u] += np.rint(means[t, v, u] / quantum[t]) * quantum[t]
+    """Add mean exposures (v, u, t) to the denominators (t, v, u)."""
+    for v in range(used.shape[0]):
+        for u in range(used.shape[1]):
+            if used[v, u] > 0:
+                for t in range(quantum.size):
+                    irf_exposure[t, v, u] += ((means[v, u, t] / quantum[t] + ROUND) - ROUND) * quantum[t]
+
+
+@njit(nogil=True, cache=True)
+def _response_at(response, t, single, shares, v, u, low, upper, values):
+    """Fill `values` with a response (o, t, ...) at the centre of a cell, weighted over the time steps."""
+    for k in range(low.shape[0]):
+        weight = upper[k, v, u]
+        a, b = response[low[k, v, u], t], response[low[k, v, u] + 1, t]
+        if single:
+            for r in range(values.size):
+                values[r] = (1.0 - weight) * a[r] + weight * b[r]
+        else:
+            share = shares[k, v, u, t]
+            for r in range(values.size):
+                here = share * ((1.0 - weight) * a[r] + weight * b[r])
+                values[r] = here if k == 0 else values[r] + here
 
 
 @njit(nogil=True, cache=True)
@@ -165,13 +181,13 @@ def add_psf(means, used, shares, low, upper, psf, quantum, psf_exposure):
 
     Parameters
     ----------
-    means, used : numpy.ndarray (t, v, u), (v, u)
+    means, used : numpy.ndarray (v, u, t), (v, u)
         Mean exposure of the cells, m2 s, and the number of their safe pixels.
-    shares : numpy.ndarray (k, t, v, u)
+    shares : numpy.ndarray (k, v, u, t)
         Of the time steps; empty for a single one.
     low, upper : numpy.ndarray (k, v, u)
         Of `cell_positions`, for the nodes of `psf`.
-    psf : numpy.ndarray (t, r, o)
+    psf : numpy.ndarray (o, t, r)
         sr-1.
     quantum : numpy.ndarray (t,)
         Powers of two.
@@ -179,17 +195,40 @@ def add_psf(means, used, shares, low, upper, psf, quantum, psf_exposure):
         Added to, m2 s sr-1.
     """
     single = shares.size == 0
-    for t in range(psf.shape[0]):
-        for r in range(psf.shape[1]):
-            for v in range(used.shape[0]):
-                for u in range(used.shape[1]):
-                    if used[v, u] > 0:
-                        value = 0.0
-                        for k in range(low.shape[0]):
-                            w, o = upper[k, v, u], low[k, v, u]
-                            here = (1.0 - w) * psf[t, r, o] + w * psf[t, r, o + 1]
-                            value += here if single else shares[k, t, v, u] * here
-                        psf_exposure[t, r, v, u] += np.rint(value * means[t, v, u] / quantum[t]) * quantum[t]
+    n_true, n_rad = psf.shape[1], psf.shape[2]
+    n_v, n_u = used.shape
+    v_start, v_stop = _used_rows(used)
+    row = np.empty(n_rad)
+    values = np.zeros((n_rad, n_v, n_u))
+    for t in range(n_true):
+        for v in range(v_start, v_stop):
+            for u in range(n_u):
+                if used[v, u] > 0:
+                    _response_at(psf, t, single, shares, v, u, low, upper, row)
+                    scale = means[v, u, t] / quantum[t]
+                    for r in range(n_rad):
+                        values[r, v, u] = ((row[r] * scale + ROUND) - ROUND) * quantum[t]
+        _add_rows(values, v_start, v_stop, psf_exposure[t])
+
+
+@njit(nogil=True, cache=True)
+def _used_rows(used):
+    """Half-open range of the rows with a cell that is used."""
+    start, stop = used.shape[0], 0
+    for v in range(used.shape[0]):
+        for u in range(used.shape[1]):
+            if used[v, u] > 0:
+                start, stop = min(start, v), v + 1
+    return start, stop
+
+
+@njit(nogil=True, cache=True)
+def _add_rows(values, start, stop, out):
+    """Add rows of `values` (n, v, u) to `out` of the same shape."""
+    for r in range(values.shape[0]):
+        for v in range(start, stop):
+            for u in range(values.shape[2]):
+                out[r, v, u] += values[r, v, u]
 
 
 @njit(nogil=True, cache=True)
@@ -208,26 +247,28 @@ def add_dispersion(
         Pixels on the sky that a cell has.
     livetime : float
         s.
-    edisp : numpy.ndarray (t, e, o)
+    edisp : numpy.ndarray (o, t, e)
     quantum : numpy.ndarray (t,)
         Powers of two.
     edisp_exposure : numpy.ndarray (t, e, v, u)
         Added to, m2 s.
     """
     single = shares.size == 0
-    for t in range(edisp.shape[0]):
-        for e in range(edisp.shape[1]):
-            for v in range(used.shape[0]):
-                for u in range(used.shape[1]):
+    n_true, n_energy = edisp.shape[1], edisp.shape[2]
+    n_v, n_u = used.shape
+    v_start, v_stop = _used_rows(used)
+    row = np.empty(n_energy)
+    values = np.zeros((n_energy, n_v, n_u))
+    for t in range(n_true):
+        for v in range(v_start, v_stop):
+            for u in range(n_u):
+                if used[v, u] == 0:
+                    continue
+                _response_at(edisp, t, single, shares, v, u, low, upper, row)
+                for e in range(n_energy):
                     state = states[e, v, u]
-                    if state == EMPTY:
-                        continue
-                    mean = means[t, v, u]
+                    mean = means[v, u, t] if state == WHOLE else 0.0
                     if state == MIXED:
                         mean = sums[rows[v, u], t, e] * livetime / n_pixels[v, u]
-                    value = 0.0
-                    for k in range(low.shape[0]):
-                        w, o = upper[k, v, u], low[k, v, u]
-                        here = (1.0 - w) * edisp[t, e, o] + w * edisp[t, e, o + 1]
-                        value += here if single else shares[k, t, v, u] * here
-                    edisp_exposure[t, e, v, u] += np.rint(value * mean / quantum[t]) * quantum[t]
+                    values[e, v, u] = ((row[e] * mean / quantum[t] + ROUND) - ROUND) * quantum[t]
+        _add_rows(values, v_start, v_stop, edisp_exposure[t])

@@ -15,6 +15,9 @@ import numpy as np
 from numba import njit
 
 DEGREES = 180.0 / math.pi
+ROUND = 1.5 * 2.0**52
+"""Added to a number below 2**51 and taken off again, it rounds it to a whole one, halves to even; and it vectorises."""
+
 RIM = 1.0 - 1e-11
 """A pixel centre on a circle, to round-off, is outside of it."""
 
@@ -100,7 +103,7 @@ def background_rates(vectors, weights, frames, lattice, radial, x0, y0, per_x, p
     rates : numpy.ndarray (n,)
         Filled, s-1 sr-1.
     """
-    my, mx = lattice.shape[1], lattice.shape[2]
+    my, mx = lattice.shape[0], lattice.shape[1]
     for n in range(rates.size):
         total = 0.0
         for k in range(weights.size):
@@ -109,8 +112,8 @@ def background_rates(vectors, weights, frames, lattice, radial, x0, y0, per_x, p
             )
             if lx >= 0:
                 e, hy = energy[n], min(ly + 1, my - 1)
-                lower = (1.0 - wx) * lattice[e, ly, lx] + wx * lattice[e, ly, lx + 1]
-                upper = (1.0 - wx) * lattice[e, hy, lx] + wx * lattice[e, hy, lx + 1]
+                lower = (1.0 - wx) * lattice[ly, lx, e] + wx * lattice[ly, lx + 1, e]
+                upper = (1.0 - wx) * lattice[hy, lx, e] + wx * lattice[hy, lx + 1, e]
                 total += weights[k] * ((1.0 - wy) * lower + wy * upper)
         rates[n] = total
 
@@ -137,6 +140,7 @@ def add_background(
     background,
     safe_pixels,
     safe_bins,
+    partial,
 ):
     """Add the expected background of an observation and mark its safe bins.
 
@@ -164,68 +168,74 @@ def add_background(
         Set where any bin is safe; False before.
     safe_bins : numpy.ndarray (e, y, x) bool
         Set where the bin is safe; False before.
+    partial : numpy.ndarray (e,) bool
+        Set for the bins in the safe range of energies that are not safe in all selected pixels; False before.
     """
-    n_energy = lattice.shape[0]
-    my, mx = lattice.shape[1], lattice.shape[2]
+    my, mx, n_energy = lattice.shape
     nx = selected.shape[1]
-    low_x = np.empty(nx, np.int64)
-    low_y = np.empty(nx, np.int64)
-    high_y = np.empty(nx, np.int64)
-    weight_x = np.empty(nx)
-    weight_y = np.empty(nx)
-    share = np.empty(nx)
-    total = np.empty((n_energy, nx))
+    # energies innermost where lattice nodes are combined, pixels innermost where sums are added: both are contiguous
+    row = np.empty(n_energy)
+    total = np.zeros((n_energy, nx))
     y_start, y_stop, x_start, x_stop = box
     for j in range(y_start, y_stop):
         first, last = x_stop, x_start
         for i in range(x_start, x_stop):
+            for e in range(n_energy):
+                row[e] = 0.0
             if selected[j, i]:
                 first, last = min(first, i), max(last, i + 1)
-        for e in range(n_energy):
-            for i in range(first, last):
-                total[e, i] = 0.0
-        for k in range(weights.size):
-            for i in range(first, last):
-                lx, wx, ly, wy = _lattice_position(
-                    vectors[0, j, i], vectors[1, j, i], vectors[2, j, i],
-                    frames[k], radial, x0, y0, per_x, per_y, mx, my,
-                )  # fmt: skip
-                share[i] = weights[k] if lx >= 0 else 0.0
-                low_x[i], weight_x[i] = max(lx, 0), wx
-                low_y[i], weight_y[i] = ly, wy
-                high_y[i] = min(ly + 1, my - 1)
+                for k in range(weights.size):
+                    lx, wx, ly, wy = _lattice_position(
+                        vectors[0, j, i], vectors[1, j, i], vectors[2, j, i],
+                        frames[k], radial, x0, y0, per_x, per_y, mx, my,
+                    )  # fmt: skip
+                    if lx < 0:
+                        continue
+                    hy = min(ly + 1, my - 1)
+                    a, b, c, d = lattice[ly, lx], lattice[ly, lx + 1], lattice[hy, lx], lattice[hy, lx + 1]
+                    wa, wb = weights[k] * (1.0 - wy) * (1.0 - wx), weights[k] * (1.0 - wy) * wx
+                    wc, wd = weights[k] * wy * (1.0 - wx), weights[k] * wy * wx
+                    for e in range(n_energy):
+                        row[e] += wa * a[e] + wb * b[e] + wc * c[e] + wd * d[e]
             for e in range(n_energy):
-                if safe[e]:
-                    for i in range(first, last):
-                        lx, wx, wy = low_x[i], weight_x[i], weight_y[i]
-                        ly, hy = low_y[i], high_y[i]
-                        lower = (1.0 - wx) * lattice[e, ly, lx] + wx * lattice[e, ly, lx + 1]
-                        upper = (1.0 - wx) * lattice[e, hy, lx] + wx * lattice[e, hy, lx + 1]
-                        total[e, i] += share[i] * ((1.0 - wy) * lower + wy * upper)
+                total[e, i] = row[e]
         for e in range(n_energy):
-            if safe[e]:
-                per_quantum = scale[e] / quantum[e]
+            if not safe[e]:
+                continue
+            here, marks = total[e], safe_bins[e, j]
+            n_safe = 0
+            n_selected = 0
+            for i in range(first, last):
+                is_safe = selected[j, i] & ((here[i] > 0.0) | (not need_background))
+                marks[i] = is_safe
+                safe_pixels[j, i] |= is_safe
+                n_safe += is_safe
+                n_selected += selected[j, i]
+            if n_safe < n_selected:
+                partial[e] = True
+            if want:
+                # pixels that are not safe have no background: they add zero
+                per_quantum, step = scale[e] / quantum[e], quantum[e]
+                out = background[e, j]
                 for i in range(first, last):
-                    if selected[j, i] and (total[e, i] > 0.0 or not need_background):
-                        safe_bins[e, j, i] = True
-                        safe_pixels[j, i] = True
-                        if want:
-                            background[e, j, i] += np.rint(total[e, i] * solid_angle[j, i] * per_quantum) * quantum[e]
+                    out[i] += ((here[i] * solid_angle[j, i] * per_quantum + ROUND) - ROUND) * step
 
 
 @njit(nogil=True, cache=True)
 def mark_safe(selected, box, safe, safe_pixels, safe_bins):
-    """Mark the safe bins of an observation without a background response: parameters as of `add_background`."""
+    """Mark the safe bins of an observation where no background is needed: parameters as of `add_background`."""
     y_start, y_stop, x_start, x_stop = box
     any_safe = False
     for e in range(safe.size):
         any_safe = any_safe or safe[e]
     for j in range(y_start, y_stop):
         for i in range(x_start, x_stop):
-            if selected[j, i] and any_safe:
-                safe_pixels[j, i] = True
-                for e in range(safe.size):
-                    safe_bins[e, j, i] = safe[e]
+            safe_pixels[j, i] = selected[j, i] and any_safe
+    for e in range(safe.size):
+        if safe[e]:
+            for j in range(y_start, y_stop):
+                for i in range(x_start, x_stop):
+                    safe_bins[e, j, i] = selected[j, i]
 
 
 @njit(nogil=True, cache=True)
@@ -248,16 +258,15 @@ def add_coverage(safe_pixels, safe_bins, box, livetime, n_safe, livetimes, n_obs
     """Add an observation to `n_safe` (e, y, x), `livetimes` and `n_observations` (y, x); arrays without rows stay out."""
     y_start, y_stop, x_start, x_stop = box
     for j in range(y_start, y_stop):
-        for i in range(x_start, x_stop):
-            if safe_pixels[j, i]:
-                if livetimes.size > 0:
-                    livetimes[j, i] += livetime
-                if n_observations.size > 0:
-                    n_observations[j, i] += 1
+        if livetimes.size > 0:
+            for i in range(x_start, x_stop):
+                livetimes[j, i] += livetime if safe_pixels[j, i] else 0.0
+        if n_observations.size > 0:
+            for i in range(x_start, x_stop):
+                n_observations[j, i] += safe_pixels[j, i]
         for e in range(n_safe.shape[0]):
             for i in range(x_start, x_stop):
-                if safe_bins[e, j, i]:
-                    n_safe[e, j, i] += 1
+                n_safe[e, j, i] += safe_bins[e, j, i]
 
 
 @njit(nogil=True, cache=True)
@@ -293,7 +302,7 @@ def offset_position(offset, nodes):
 @njit(nogil=True, cache=True)
 def effective_area_at(aeff, t, low, upper):
     """Effective area between two nodes, cut at zero."""
-    return max((1.0 - upper) * aeff[t, low] + upper * aeff[t, low + 1], 0.0)
+    return max((1.0 - upper) * aeff[low, t] + upper * aeff[low + 1, t], 0.0)
 
 
 @njit(nogil=True, cache=True)
@@ -311,7 +320,7 @@ def add_exposure(
         Of `select_pixels`.
     weights, centers : numpy.ndarray (k,), (k, 3)
         Fraction of the time and pointing.
-    nodes, aeff : numpy.ndarray (o,), (t, o)
+    nodes, aeff : numpy.ndarray (o,), (o, t)
         Effective area, m2, at offsets, deg; cut at zero after the interpolation.
     livetime : float
         s.
@@ -323,41 +332,39 @@ def add_exposure(
         Added to.
     cell : int
         Pixels along the side of a response cell; the window starts at a cell's edge.
-    cell_sums : numpy.ndarray (t, v, u)
+    cell_sums : numpy.ndarray (v, u, t)
         Filled with sums over pixels, not rounded; zero before. May be empty: then it is left out.
     """
-    n_true = aeff.shape[0]
+    n_true = aeff.shape[1]
     nx = safe_pixels.shape[1]
-    low = np.empty(nx, np.int64)
-    upper = np.empty(nx)
-    share = np.empty(nx)
-    total = np.empty((n_true, nx))
+    row = np.empty(n_true)
+    total = np.zeros((n_true, nx))
     sum_cells = cell_sums.size > 0
     y_start, y_stop, x_start, x_stop = box
     for j in range(y_start, y_stop):
         first, last = x_stop, x_start
         for i in range(x_start, x_stop):
+            for t in range(n_true):
+                row[t] = 0.0
             if safe_pixels[j, i]:
                 first, last = min(first, i), max(last, i + 1)
-        if first >= last:
-            continue
-        for k in range(weights.size):
-            for i in range(first, last):
-                low[i], upper[i], share[i] = 0, 0.0, 0.0
-                if safe_pixels[j, i]:
+                for k in range(weights.size):
                     offset = offset_of(vectors[0, j, i], vectors[1, j, i], vectors[2, j, i], centers[k])
                     if nodes[0] <= offset <= nodes[nodes.size - 1]:
-                        low[i], upper[i] = offset_position(offset, nodes)
-                        share[i] = weights[k]
+                        low, upper = offset_position(offset, nodes)
+                        a, b = aeff[low], aeff[low + 1]
+                        for t in range(n_true):
+                            area = (1.0 - upper) * a[t] + upper * b[t]
+                            row[t] += weights[k] * (area if area > 0.0 else 0.0)
+                if sum_cells:
+                    cell_row = cell_sums[j // cell, i // cell]
+                    for t in range(n_true):
+                        cell_row[t] += row[t]
             for t in range(n_true):
+                total[t, i] = row[t]
+        if want:
+            for t in range(n_true):
+                per_quantum, step = livetime / quantum[t], quantum[t]
+                here, out = total[t], exposure[t, j]
                 for i in range(first, last):
-                    value = share[i] * effective_area_at(aeff, t, low[i], upper[i])
-                    total[t, i] = value if k == 0 else total[t, i] + value
-        for t in range(n_true):
-            if want:
-                per_quantum = livetime / quantum[t]
-                for i in range(first, last):
-                    exposure[t, j, i] += np.rint(total[t, i] * per_quantum) * quantum[t]
-            if sum_cells:
-                for i in range(first, last):
-                    cell_sums[t, j // cell, i // cell] += total[t, i]
+                    out[i] += ((here[i] * per_quantum + ROUND) - ROUND) * step

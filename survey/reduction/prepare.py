@@ -126,9 +126,9 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
     needs_aeff = bool({"exposure", "psf", "edisp"} & wanted) or "aeff-max" in settings.safe_methods
     n_true, n_energy = axes.energy_true.size, axes.energy.size
     whole = np.array([0.0, np.inf])
-    aeff_offset, aeff = whole, np.zeros((n_true, 0))
-    psf_offset, psf = whole, np.zeros((n_true, axes.n_rad, 0))
-    edisp_offset, edisp = whole, np.zeros((n_true, n_energy, 0))
+    aeff_offset, aeff = whole, np.zeros((0, n_true))
+    psf_offset, psf = whole, np.zeros((0, n_true, axes.n_rad))
+    edisp_offset, edisp = whole, np.zeros((0, n_true, n_energy))
     background, rotates, notes = NOTHING, False, ()
     kind = ""
     try:
@@ -189,18 +189,18 @@ def _safe_range(
 
 
 def _at_offset(values: NDArray[np.float64], nodes: NDArray[np.float64], offset: float) -> NDArray[np.float64]:
-    """Values (..., o) at an offset, zero outside the nodes."""
+    """Values (o, ...) at an offset, zero outside the nodes."""
     if not nodes[0] <= offset <= nodes[-1]:
-        return np.zeros(values.shape[:-1])
+        return np.zeros(values.shape[1:])
     low = int(np.clip(np.searchsorted(nodes, offset, side="right") - 1, 0, nodes.size - 2))
     upper = (offset - nodes[low]) / (nodes[low + 1] - nodes[low])
-    return (1.0 - upper) * values[..., low] + upper * values[..., low + 1]
+    return (1.0 - upper) * values[low] + upper * values[low + 1]
 
 
 def _background_at_offset(background: CameraBackground, offset: float) -> NDArray[np.float64]:
     """Background rate (e,) at an offset along the camera's vertical."""
     lattice = refine_background(background.rate, background.x, background.y, background.bounds)
-    n_energy = lattice.rate.shape[0]
+    n_energy = lattice.rate.shape[2]
     x = offset if lattice.radial else 0.0
     y = 0.0 if lattice.radial else offset
     place = np.repeat(unit_vectors(x, y)[:, None], n_energy, axis=1)

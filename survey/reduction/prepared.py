@@ -52,11 +52,11 @@ class PreparedObservation:
         Which of them are in the cube.
     aeff_offset, psf_offset, edisp_offset : numpy.ndarray
         Offsets at which the responses are given, deg; linear in between, nothing beyond the last.
-    aeff : numpy.ndarray (t, o)
+    aeff : numpy.ndarray (o, t)
         Effective area, m2. Values at the last node may be negative: they extrapolate and are cut at zero on evaluation.
-    psf : numpy.ndarray (t, r, o)
+    psf : numpy.ndarray (o, t, r)
         PSF at the centres of the bins in distance, sr-1.
-    edisp : numpy.ndarray (t, e, o)
+    edisp : numpy.ndarray (o, t, e)
         Probability per bin of reconstructed energy at the centre of every bin of true energy.
     bkg_x, bkg_y : numpy.ndarray
         Nodes of the background rate, deg: `bkg_x` to the east and `bkg_y` along the vertical of the camera when

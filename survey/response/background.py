@@ -56,7 +56,7 @@ class BackgroundLattice:
 
     Parameters
     ----------
-    rate : numpy.ndarray (e, my, mx)
+    rate : numpy.ndarray (my, mx, e)
         s-1 sr-1; ``my`` is 1 for a radial background.
     x0, y0, step_x, step_y : float
         First node and steps, deg.
@@ -160,18 +160,17 @@ def refine_background(
     """
     radial = y.size == 0
     with np.errstate(divide="ignore"):
-        logs = np.log(rate[:, None, :] if radial else rate)
+        logs = np.log(np.ascontiguousarray(np.moveaxis(rate[:, None, :] if radial else rate, 0, -1)))
     low_x, weight_x, step_x = _lattice(x, bounds[0], bounds[1], constant_ends=radial)
     if radial:
         low_y, weight_y, step_y = np.zeros(1, np.int64), np.zeros(1), 1.0
     else:
         low_y, weight_y, step_y = _lattice(y, bounds[2], bounds[3], constant_ends=False)
-    if logs.shape[1] == 1:
-        logs = np.repeat(logs, 2, axis=1)
-    if logs.shape[2] == 1:
-        logs = np.repeat(logs, 2, axis=2)
-    fine = np.exp(interpolate_logarithms(np.ascontiguousarray(logs), low_y, weight_y, low_x, weight_x))
-    return BackgroundLattice(fine, float(bounds[0]), float(bounds[2]), step_x, step_y, radial)
+    for axis in (0, 1):
+        if logs.shape[axis] == 1:
+            logs = np.repeat(logs, 2, axis=axis)
+    fine = interpolate_logarithms(logs, low_y, weight_y, low_x, weight_x)
+    return BackgroundLattice(np.exp(fine, out=fine), float(bounds[0]), float(bounds[2]), step_x, step_y, radial)
 
 
 def _lattice(

@@ -26,7 +26,7 @@ def effective_area(
     -------
     offset : numpy.ndarray (o,)
         deg, the last one possibly infinite (a constant).
-    aeff : numpy.ndarray (t, o)
+    aeff : numpy.ndarray (o, t)
         m2. Linear in offset in between and zero beyond the last; interpolate first, then cut at zero, since values at
         the outer edges are extrapolated.
 
@@ -35,10 +35,10 @@ def effective_area(
     ResponseError
         When a value is not finite or negative.
     """
-    values = checked_values(table, "EFFAREA", ("energy_true", "offset"), canonical="m2")
+    values = checked_values(table, "EFFAREA", ("offset", "energy_true"), canonical="m2")
     energy, offset = table.axis("energy_true"), table.axis("offset")
     centers = energy_true.centers
     nodes = offset_nodes(offset)
-    aeff = interpolate(interpolate(values, energy, centers), offset, nodes, along=1)
-    aeff[~inside(energy, centers)] = 0.0
+    aeff = interpolate(interpolate(values, energy, centers, along=1), offset, nodes)
+    aeff[:, ~inside(energy, centers)] = 0.0
     return nodes, aeff

@@ -33,7 +33,7 @@ def energy_dispersion(
     -------
     offset : numpy.ndarray (o,)
         deg.
-    edisp : numpy.ndarray (t, e, o)
+    edisp : numpy.ndarray (o, t, e)
         Sums over ``e`` are the probability to be reconstructed on the axis. An offset without simulated events has the
         dispersion of the nearest one that has some.
 
@@ -42,11 +42,11 @@ def energy_dispersion(
     ResponseError
         When a value is not finite.
     """
-    values = checked_values(table, "MATRIX", ("energy_true", "offset", "migra"), canonical="", negative=True)
+    values = checked_values(table, "MATRIX", ("offset", "energy_true", "migra"), canonical="", negative=True)
     offset, migra = table.axis("offset"), table.axis("migra")
     nodes = offset_nodes(offset)
-    at_energy = interpolate(values, table.axis("energy_true"), energy_true.centers)
-    density = interpolate(at_energy, offset, nodes, along=1).clip(min=0.0)
+    at_energy = interpolate(values, table.axis("energy_true"), energy_true.centers, along=1)
+    density = interpolate(at_energy, offset, nodes).clip(min=0.0)
     edges = axis_edges(migra)
     cumulative = np.zeros((*density.shape[:2], edges.size))
     np.cumsum(density * np.diff(edges), axis=2, out=cumulative[:, :, 1:])
@@ -59,7 +59,7 @@ def energy_dispersion(
 
 def _fill_empty(cumulative: NDArray[np.float64], filled: NDArray[np.bool_]) -> None:
     """Copy the nearest filled offset into the empty ones; an energy that is empty everywhere stays so."""
-    for t in np.flatnonzero(~filled.all(axis=1) & filled.any(axis=1)):
-        good = np.flatnonzero(filled[t])
-        for o in np.flatnonzero(~filled[t]):
-            cumulative[t, o] = cumulative[t, good[np.argmin(np.abs(good - o))]]
+    for t in np.flatnonzero(~filled.all(axis=0) & filled.any(axis=0)):
+        good = np.flatnonzero(filled[:, t])
+        for o in np.flatnonzero(~filled[:, t]):
+            cumulative[o, t] = cumulative[good[np.argmin(np.abs(good - o))], t]

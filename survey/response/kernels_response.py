@@ -14,7 +14,7 @@ def cumulative_differences(cumulative, migra_edges, energy_true, energy_edges, t
 
     Parameters
     ----------
-    cumulative : numpy.ndarray (t, o, m + 1)
+    cumulative : numpy.ndarray (o, t, m + 1)
         At the edges of the bins of migration, linear in between, flat outside.
     migra_edges : numpy.ndarray (m + 1,)
     energy_true : numpy.ndarray (t,)
@@ -25,11 +25,11 @@ def cumulative_differences(cumulative, migra_edges, energy_true, energy_edges, t
 
     Returns
     -------
-    numpy.ndarray (t, e, o)
+    numpy.ndarray (o, t, e)
     """
-    n_true, n_offset, n_migra = cumulative.shape
+    n_offset, n_true, n_migra = cumulative.shape
     n_energy = energy_edges.size - 1
-    result = np.zeros((n_true, n_energy, n_offset))
+    result = np.zeros((n_offset, n_true, n_energy))
     for t in range(n_true):
         for e in range(n_energy + 1):
             migra = energy_edges[e] / energy_true[t]
@@ -37,15 +37,15 @@ def cumulative_differences(cumulative, migra_edges, energy_true, energy_edges, t
             fraction = (migra - migra_edges[low]) / (migra_edges[low + 1] - migra_edges[low])
             fraction = min(max(fraction, 0.0), 1.0)
             for o in range(n_offset):
-                value = (1.0 - fraction) * cumulative[t, o, low] + fraction * cumulative[t, o, low + 1]
+                value = (1.0 - fraction) * cumulative[o, t, low] + fraction * cumulative[o, t, low + 1]
                 if e > 0:
-                    result[t, e - 1, o] += value
+                    result[o, t, e - 1] += value
                 if e < n_energy:
-                    result[t, e, o] -= value
-        for e in range(n_energy):
-            for o in range(n_offset):
-                if result[t, e, o] < threshold:
-                    result[t, e, o] = 0.0
+                    result[o, t, e] -= value
+        for o in range(n_offset):
+            for e in range(n_energy):
+                if result[o, t, e] < threshold:
+                    result[o, t, e] = 0.0
     return result
 
 
@@ -69,26 +69,28 @@ def interpolate_logarithms(logs, low_y, weight_y, low_x, weight_x):
 
     Parameters
     ----------
-    logs : numpy.ndarray (e, ny, nx)
+    logs : numpy.ndarray (ny, nx, e)
     low_y, weight_y : numpy.ndarray (my,)
         Lower neighbours and weights of the upper ones, from `bracket`.
     low_x, weight_x : numpy.ndarray (mx,)
 
     Returns
     -------
-    numpy.ndarray (e, my, mx)
+    numpy.ndarray (my, mx, e)
     """
-    result = np.empty((logs.shape[0], low_y.size, low_x.size))
-    for e in range(logs.shape[0]):
-        for j in range(low_y.size):
-            y, v = low_y[j], weight_y[j]
-            for i in range(low_x.size):
-                x, w = low_x[i], weight_x[i]
-                a, b, c, d = logs[e, y, x], logs[e, y, x + 1], logs[e, y + 1, x], logs[e, y + 1, x + 1]
-                value = (1.0 - v) * ((1.0 - w) * a + w * b) + v * ((1.0 - w) * c + w * d)
-                if not math.isfinite(value):
-                    value = _without_empty(a, b, c, d, min(max(v, 0.0), 1.0), min(max(w, 0.0), 1.0))
-                result[e, j, i] = value
+    n_energy = logs.shape[2]
+    result = np.empty((low_y.size, low_x.size, n_energy))
+    for j in range(low_y.size):
+        y, v = low_y[j], weight_y[j]
+        for i in range(low_x.size):
+            x, w = low_x[i], weight_x[i]
+            a, b, c, d = logs[y, x], logs[y, x + 1], logs[y + 1, x], logs[y + 1, x + 1]
+            out = result[j, i]
+            for e in range(n_energy):
+                out[e] = (1.0 - v) * ((1.0 - w) * a[e] + w * b[e]) + v * ((1.0 - w) * c[e] + w * d[e])
+            for e in range(n_energy):
+                if not math.isfinite(out[e]):
+                    out[e] = _without_empty(a[e], b[e], c[e], d[e], min(max(v, 0.0), 1.0), min(max(w, 0.0), 1.0))
     return result
 
 

@@ -48,7 +48,7 @@ def point_spread_function(
     -------
     offset : numpy.ndarray (o,)
         deg.
-    psf : numpy.ndarray (t, r, o)
+    psf : numpy.ndarray (o, t, r)
         sr-1.
 
     Raises
@@ -73,21 +73,21 @@ def annuli(rad_edges: NDArray[np.float64]) -> NDArray[np.float64]:
 def _scaled(
     profile: NDArray[np.float64], containment: NDArray[np.float64], rad_edges: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """`profile` (t, o, r) scaled to the containment (t, o), as (t, r, o)."""
+    """`profile` (o, t, r) scaled to the containment (o, t)."""
     total = np.sum(profile * annuli(rad_edges), axis=-1)
     scale = np.where(total > 0, containment / np.where(total > 0, total, 1.0), 0.0)
-    return np.ascontiguousarray((profile * scale[:, :, None]).transpose(0, 2, 1))
+    return np.ascontiguousarray(profile * scale[:, :, None])
 
 
 def _from_table(
     table: ResponseTable, energy_true: EnergyAxis, rad_edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values = checked_values(table, "RPSF", ("energy_true", "offset", "rad"), canonical="sr-1", negative=True)
+    values = checked_values(table, "RPSF", ("offset", "energy_true", "rad"), canonical="sr-1", negative=True)
     energy, offset, rad = table.axis("energy_true"), table.axis("offset"), table.axis("rad")
     nodes = offset_nodes(offset)
-    at_energy = interpolate(values, energy, energy_true.centers)
-    at_energy[~inside(energy, energy_true.centers)] = 0.0
-    density = interpolate(at_energy, offset, nodes, along=1)
+    at_energy = interpolate(values, energy, energy_true.centers, along=1)
+    at_energy[:, ~inside(energy, energy_true.centers)] = 0.0
+    density = interpolate(at_energy, offset, nodes)
     centers = 0.5 * (rad_edges[:-1] + rad_edges[1:])
     profile = interpolate(density, rad, centers, along=2).clip(min=0.0)
     profile[:, :, ~inside(rad, centers)] = 0.0
@@ -108,7 +108,7 @@ def _refined_offsets(axis: ResponseAxis) -> NDArray[np.float64]:
 def _parameters(
     table: ResponseTable, energy_true: EnergyAxis, columns: dict[str, str]
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Parameters at the centres of true energy and at refined offsets, (t, o) by column.
+    """Parameters at the centres of true energy and at refined offsets, (o, t) by column.
 
     An energy outside the table has the parameters of its nearest end inside; there is no effective area there.
     """
@@ -118,10 +118,10 @@ def _parameters(
     energies = np.clip(energy_true.centers, edges[0], edges[-1])
     result = {}
     for column, canonical in columns.items():
-        values = checked_values(table, column, ("energy_true", "offset"), canonical=canonical, negative=True)
+        values = checked_values(table, column, ("offset", "energy_true"), canonical=canonical, negative=True)
         if column.startswith("SIGMA"):  # zero marks a component that is not there, in files without one
             values = np.where(values == 0, unit_factor("deg", canonical), values)
-        result[column] = interpolate(interpolate(values, energy, energies), offset, nodes, along=1)
+        result[column] = interpolate(interpolate(values, energy, energies, along=1), offset, nodes)
     return nodes, result
 
 
