@@ -85,6 +85,14 @@ def run_batch(url: str, batch: str, items: Sequence[Item]) -> list[Report]:
     return reports
 
 
+def sets_aside(error: BaseException) -> bool:
+    """Whether an exception says that the input is bad: `SetAside`, or one whose class has a true ``sets_aside``.
+
+    The attribute lets functions of other packages speak of bad input without importing this one.
+    """
+    return isinstance(error, SetAside) or bool(getattr(type(error), "sets_aside", False))
+
+
 def _run(workspace: Workspace, item: Item) -> Report:
     found = workspace.read(item.slot)
     if found is not None and found.status == "skipped" and found.key == item.key:
@@ -109,9 +117,11 @@ def _run(workspace: Workspace, item: Item) -> Report:
     try:
         extra = {} if item.done is None else {"done": item.done}
         ended = outcome("done", result=result_of(function(**item.arguments, **extra)))
-    except SetAside as reason:
-        ended = outcome("set_aside", reason=reason.reason)
     except (Exception, SystemExit) as error:
+        if sets_aside(error):
+            ended = outcome("set_aside", reason=str(error))
+            workspace.record(item.slot, ended)
+            return Report(item.slot, ended)
         full = disk_full(error)
         if full is not None:
             return Report(item.slot, fatal=storage_error(full, workspace.url))

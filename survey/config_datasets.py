@@ -239,7 +239,7 @@ class BackgroundConfig(Section):
     """Where there may be gamma rays: FITS mask (1 = keep), DS9 region file, or a list of regions."""
     parameters: BackgroundParametersConfig = Field(default_factory=BackgroundParametersConfig)
     """Parameters of the method."""
-    fov_alignment: Literal["auto", "radec", "altaz", "radec-reversed"] = "auto"
+    fov_alignment: Literal["auto", "radec", "altaz"] = "auto"
     """Axes of a 3D background whose header does not say (`FOVALIGN`)."""
     on_failure: Literal["keep", "set_aside"] = "keep"
     """An observation whose norm cannot be fitted: kept with norm 1 and a flag, or set aside."""

@@ -5,9 +5,10 @@ Each room's ``graph.py`` lists its own units; `survey.publish` checks and writes
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,11 @@ def run(
     Refusal
         When the run cannot start; the message has one line a problem.
     """
-    from cluster.progress import Progress
-    from survey.estimators.graph import create_map_stores
+    from cluster.compile_cache import use_compile_cache
+    from survey.outputs import create_cube_store, create_map_stores
     from survey.publish import publish
-    from survey.reduction.graph import create_cube_store
 
+    use_compile_cache()
     started = time.time()
     settings = load_config(config, overrides)
     if models is not None:
@@ -96,16 +97,26 @@ def run(
         create_cube_store(plan, workspace, overwrite=overwrite)
         create_map_stores(plan, workspace)
         units = units_of(plan)
-        outcomes = execute(
-            units,
-            workspace=workspace,
-            config=settings.cluster_config,
-            listeners=[Progress()] if listeners is None else listeners,
-            retry_failed=retry_failed,
-            preload=PRELOAD,
-        )
+        with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
+            outcomes = execute(
+                units,
+                workspace=workspace,
+                config=settings.cluster_config,
+                listeners=told,
+                retry_failed=retry_failed,
+                preload=PRELOAD,
+            )
         publish(plan, outcomes, seconds=time.time() - started)
     return Run(plan.layout.outdir)
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[list[Any]]:
+    """Progress bars on a terminal, log lines elsewhere."""
+    from cluster.progress import open_progress
+
+    with open_progress() as progress:
+        yield [progress]
 
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:

@@ -17,6 +17,7 @@ from astropy.table import Table
 from cluster import Outcome, Outcomes
 from survey import __version__
 from survey.events.problems import Problem
+from survey.outputs import provenance_of_cube
 from survey.reduction.graph import (
     BACKGROUND,
     OBSERVATIONS,
@@ -214,7 +215,7 @@ def _record(
         "timings": outcomes.history,
         "wall_seconds": seconds,
         "configuration": plan.config.as_dict(),
-        "provenance": provenance(plan.config.as_dict(), plan.grid, plan.observations_key()),
+        "provenance": provenance(provenance_of_cube(plan), plan.grid, plan.observations_key()),
     }
 
 

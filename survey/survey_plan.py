@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -37,6 +37,7 @@ VARIABLES_OF = {
     "edisp": ("edisp_exposure", "irf_exposure"),
 }
 COVERAGE = ("n_safe", "livetime", "n_observations")
+ALIGNMENTS: dict[str, Literal["auto", "RADEC", "ALTAZ"]] = {"auto": "auto", "radec": "RADEC", "altaz": "ALTAZ"}
 SIDEREAL_RATE = 360.98564736629 / 86400.0  # deg per second
 
 
@@ -181,7 +182,7 @@ def make_grid(config: SurveyConfig) -> SkyGrid:
 
 def _axes(config: SurveyConfig) -> Axes:
     energy, energy_true = (
-        EnergyAxis.from_bounds(name, axis.min.to_value("TeV"), axis.max.to_value("TeV"), axis.nbins)
+        EnergyAxis.from_bounds(name, *axis.bounds)
         for name, axis in (
             ("energy", config.datasets.geom.axes.energy),
             ("energy_true", config.datasets.geom.axes.energy_true),
@@ -207,7 +208,7 @@ def _settings(config: SurveyConfig) -> ReductionSettings:
         mask_invalid_background="background" in config.datasets.map_selection,
         offset_max=float(config.datasets.geom.selection.offset_max.to_value("deg")),
         events_outside_gti=config.observations.events_outside_gti,
-        fov_alignment=config.datasets.background.fov_alignment,
+        fov_alignment=ALIGNMENTS[config.datasets.background.fov_alignment],
         selection=config.datasets.map_selection,
     )
 

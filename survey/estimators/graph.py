@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cluster import Unit, unit_key
-from cluster.workspace import Workspace
 from survey.config import SurveyConfig
 from survey.config_maps import ExcessMapConfig, TSMapConfig
-from survey.estimators.excess import excess_map_variables, halo_of_excess_map
+from survey.estimators.excess import bands_of_excess_map, excess_map_variables, halo_of_excess_map
 from survey.estimators.settings import ExcessMapSettings, TSMapSettings
-from survey.estimators.ts import halo_of_ts_map, ts_map_variables
+from survey.estimators.stages import window_with_halo
+from survey.estimators.ts import bands_of_ts_map, halo_of_ts_map, ts_map_variables
 from survey.models import Disk, Gaussian, Point, PowerLaw, SpatialModel
-from survey.reduction.graph import BACKGROUND_TILES, TILES, ensure_store
+from survey.reduction.axes import Axes
+from survey.reduction.graph import BACKGROUND_TILES, TILES
 from survey.sky.tiles import Tile
+from survey.store.variables import Variable
 from survey.survey_plan import SurveyPlan
 
 EXCESS, TS = "excess", "ts"
@@ -79,11 +83,11 @@ def chosen_maps(config: SurveyConfig) -> dict[str, ExcessMapSettings | TSMapSett
     return chosen
 
 
-def halo(settings: ExcessMapSettings | TSMapSettings, binsize: float) -> int:
-    """Pixels around a tile that its map depends on."""
+def halo(settings: ExcessMapSettings | TSMapSettings, plan: SurveyPlan) -> int:
+    """Pixels around a tile that its map depends on, whole response cells."""
     if isinstance(settings, TSMapSettings):
-        return halo_of_ts_map(settings, binsize)
-    return halo_of_excess_map(settings, binsize)
+        return halo_of_ts_map(settings, plan.grid.binsize, plan.grid.cell)
+    return halo_of_excess_map(settings, plan.grid.binsize, plan.grid.cell)
 
 
 def map_url(plan: SurveyPlan, stage: str) -> str:
@@ -94,7 +98,7 @@ def map_url(plan: SurveyPlan, stage: str) -> str:
 def map_units(plan: SurveyPlan) -> Iterator[Unit]:
     """One unit a tile and kind of map, after the tiles of the cube that its halo touches."""
     for stage, settings in chosen_maps(plan.config).items():
-        width = halo(settings, plan.grid.binsize)
+        width = halo(settings, plan)
         config = {"settings": settings.key(), "grid": plan.grid.key(), "axes": plan.axes.key()}
         for tile in plan.tiles:
             yield Unit(
@@ -108,34 +112,34 @@ def map_units(plan: SurveyPlan) -> Iterator[Unit]:
                     "grid": plan.grid.key(),
                     "tile": tile.name,
                     "halo": width,
-                    "settings": _section(plan.config, stage),
+                    "settings": settings.key(),
                 },
                 after=tuple(_slots_around(plan, tile, width)),
             )
 
 
-def _section(config: SurveyConfig, stage: str) -> dict[str, Any]:
-    section = config.excess_map if stage == EXCESS else config.ts_map
-    assert section is not None
-    return section.model_dump(mode="json")
-
-
 def _slots_around(plan: SurveyPlan, tile: Tile, width: int) -> Iterator[str]:
-    window = plan.grid.window(tile).grown(width).intersection(plan.grid.full_window)
+    window = window_with_halo(plan.grid, plan.grid.window(tile), width)
     size = plan.grid.tile
+    columns = {x % plan.grid.nx // size for x in (*range(window.x0, window.x1, size), window.x1 - 1)}
     for iy in range(window.y0 // size, (window.y1 - 1) // size + 1):
-        for ix in range(window.x0 // size, (window.x1 - 1) // size + 1):
+        for ix in sorted(columns):
             if Tile(iy, ix) in plan.tiles:
                 yield f"{TILES}/{Tile(iy, ix).name}"
                 yield f"{BACKGROUND_TILES}/{Tile(iy, ix).name}"
 
 
-def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
-    """Make the stores of the maps, and clear what another configuration left there."""
-    for stage, settings in chosen_maps(plan.config).items():
-        variables = (
-            ts_map_variables(settings, plan.axes.energy)
-            if isinstance(settings, TSMapSettings)
-            else excess_map_variables(settings, plan.axes.energy)
-        )
-        ensure_store(plan, workspace, map_url(plan, stage), variables, (stage,))
+def map_variables(
+    settings: ExcessMapSettings | TSMapSettings, axes: Axes
+) -> tuple[list[Variable], dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]]:
+    """Variables and coordinates of the store of a kind of map."""
+    edges = axes.energy.edges
+    if isinstance(settings, TSMapSettings):
+        variables, bands = ts_map_variables(settings), bands_of_ts_map(settings, edges)
+    else:
+        variables, bands = excess_map_variables(settings), bands_of_excess_map(settings, edges)
+    limits = np.array([[edges[band.start], edges[band.stop]] for band in bands])
+    return variables, {
+        "energy": (("energy",), np.sqrt(limits.prod(axis=1)), {"units": "TeV", "long_name": "centre of the band"}),
+        "energy_edges": (("energy", "bound"), limits, {"units": "TeV", "long_name": "limits of the band"}),
+    }

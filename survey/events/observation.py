@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from survey.response.table import ResponseKind, ResponseTable
 
 
-class ObservationRejected(Exception):  # noqa: N818 - reads as the outcome that it is
+class ObservationRejected(Exception):
     """An observation cannot be used; the message names observation, file, HDU, value found and value expected."""
+
+    sets_aside = True
+    """What runs the unit of work takes this for a bad input: it is set aside, and the run goes on."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from cluster import Unit, unit_key
 from survey.sky.tiles import Tile
@@ -61,7 +63,7 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
     """One unit an observation: fit the norm of its background on its whole field of view."""
     if not fits_background(plan):
         return
-    background = _background_config(plan)
+    background = background_config(plan)
     exclusion = None if plan.exclusion is None else plan.exclusion.as_dict()
     config = {
         "grid": plan.grid.key(),
@@ -87,7 +89,7 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
         )
 
 
-def _background_config(plan: SurveyPlan) -> dict[str, Any]:
+def background_config(plan: SurveyPlan) -> dict[str, Any]:
     section = plan.config.datasets.background
     parameters = section.parameters
     return {
@@ -127,11 +129,11 @@ def _units_of_tile(
     with_fit: bool,
     wait_for_fit: bool,
 ) -> Iterator[Unit]:
-    observations = []
+    observations: list[Any] = []
     for identity in sorted(identities):
         slots = [observation_slot(identity)] + ([background_slot(identity)] if wait_for_fit else [])
         norm = plan.layout.norm(identity) if with_fit else None
-        observations.append([slots, plan.layout.prepared(identity), norm])
+        observations.append([identity, slots, plan.layout.prepared(identity), norm])
     common = {"cube": plan.cube, "grid": plan.grid.key(), "axes": plan.axes.key(), "tile": tile.name}
     config = {"grid": plan.grid.key(), "axes": plan.axes.key(), "variables": list(variables)}
     version = STAGE_VERSIONS[stage]
@@ -140,11 +142,14 @@ def _units_of_tile(
         return Unit(
             slot=slot,
             key=unit_key(
-                stage, version, {"tile": tile.name, "observations": [list(one) for one in _names(members)]}, config
+                stage,
+                version,
+                {"tile": tile.name, "observations": [[*one[:2], one[3] is not None] for one in members]},
+                config,
             ),
             function=f"{STAGES}:reduce_tile",
             arguments={**common, "observations": members, "variables": list(variables), "partial": partial},
-            after=tuple(sorted({slot for slots, _, _ in members for slot in slots})),
+            after=tuple(sorted({slot for _, slots, _, _ in members for slot in slots})),
             cost=float(max(1, len(members))),
         )
 
@@ -152,9 +157,9 @@ def _units_of_tile(
         yield unit(f"{stage}/{tile.name}", observations, None)
         return
     n_parts = -(-2 * len(observations) // HEAVY_TILE)
-    parts: list[list[list[Any]]] = [[] for _ in range(n_parts)]
+    parts: list[list[Any]] = [[] for _ in range(n_parts)]
     for member in observations:
-        parts[_part_of(member[0][0], n_parts)].append(member)
+        parts[_part_of(member[0], n_parts)].append(member)
     slots, urls = [], []
     for number, members in enumerate(parts):
         if members:
@@ -170,15 +175,9 @@ def _units_of_tile(
     )
 
 
-def _names(members: list[list[Any]]) -> Iterator[tuple[str, str]]:
-    """Slots of an observation and its file's name: what identifies it wherever the output lies."""
-    for slots, prepared, norm in members:
-        yield json.dumps(slots), f"{prepared.rsplit('/', 1)[1]}|{norm is not None}"
-
-
-def _part_of(slot: str, n_parts: int) -> int:
+def _part_of(identity: str, n_parts: int) -> int:
     """Part of a heavy tile: by a hash of the observation, so that one more night does not move the others."""
-    return int(hashlib.sha256(slot.encode()).hexdigest()[:8], 16) % n_parts
+    return int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16) % n_parts
 
 
 def reduction_units(plan: SurveyPlan) -> list[Unit]:
@@ -186,8 +185,23 @@ def reduction_units(plan: SurveyPlan) -> list[Unit]:
     return [*observation_units(plan), *background_units(plan), *tile_units(plan)]
 
 
-def written_variables(stage: str, plan: SurveyPlan) -> tuple[str, ...]:
-    """Variables of the cube that a unit of a tile stage writes."""
-    if stage == BACKGROUND_TILES:
-        return ("background",)
-    return tuple(name for name in plan.variables if name != "background" and name in CUBE)
+def cube_bytes(plan: SurveyPlan) -> int:
+    """Bytes of the cube's tiles before compression: what the output may take at most."""
+    return tile_bytes(plan, working=1.0) * len(plan.tiles)
+
+
+def tile_bytes(plan: SurveyPlan, *, working: float = 2.0) -> int:
+    """Bytes of the sums of a tile, times a factor for what is held beside them while observations are added."""
+    sizes = {
+        "energy": plan.axes.energy.size,
+        "energy_true": plan.axes.energy_true.size,
+        "rad": plan.axes.n_rad,
+        "y": min(plan.grid.tile, plan.grid.ny),
+        "x": min(plan.grid.tile, plan.grid.nx),
+    }
+    sizes |= {"y_irf": -(-sizes["y"] // plan.grid.cell), "x_irf": -(-sizes["x"] // plan.grid.cell)}
+    total = 0
+    for name in plan.variables:
+        row = CUBE[name]
+        total += math.prod(sizes[dim] for dim in row.dims) * np.dtype(row.dtype).itemsize
+    return int(total * working)

@@ -7,7 +7,7 @@ JSON; data pass between units through files.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from survey.events.observation import ObservationRejected
 from survey.events.source import ObservationSource
 from survey.reduction.axes import Axes
-from survey.reduction.background_fit import BackgroundFit, field_of_view_totals, fit_background
-from survey.reduction.contribution import accumulate
+from survey.reduction.background_fit import BackgroundFit, field_of_view, field_of_view_totals, fit_background
+from survey.reduction.contribution import BackgroundNorm, Sums, accumulate, add_sums
 from survey.reduction.prepare import prepare
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
@@ -78,8 +78,9 @@ def prepare_observation(
     away = float(separation(ra, dec, prepared.ra, prepared.dec))
     if away + prepared.radius > radius:
         raise ObservationRejected(
-            f"{prepared.identity}: the pointing of the events (RA {prepared.ra:.4f}, DEC {prepared.dec:.4f} deg) is {away:.2f} deg "
-            f"from that of the index (RA {ra:.4f}, DEC {dec:.4f} deg), expected at most {POINTING_TOLERANCE} deg; correct the index"
+            f"{prepared.identity}: the pointing of the events (RA {prepared.ra:.4f}, DEC {prepared.dec:.4f} deg) is {away:.2f} "
+            f"deg from that of the index (RA {ra:.4f}, DEC {dec:.4f} deg), expected at most {POINTING_TOLERANCE} deg; "
+            "correct the index"
         )
     prepared.save(out)
     gti = np.stack([observation.gti_start, observation.gti_stop], axis=1)
@@ -155,12 +156,14 @@ def fit_background_norm(
         return {}
     observation = PreparedObservation.load(prepared)
     sky, axis = SkyGrid.from_key(grid), axes_from_key(axes)
-    geometry = field_of_view(sky, observation)
-    excluded = None if exclusion is None else exclusion_mask(geometry, ExclusionSpec.from_dict(exclusion))
-    totals = field_of_view_totals(observation, geometry, axis, excluded=excluded)
+    geometry = field_of_view(observation, sky)
+    excluded = None
+    if exclusion is not None and geometry is not None:
+        excluded = exclusion_mask(geometry, ExclusionSpec.from_dict(exclusion))
+    totals = field_of_view_totals(observation, sky, axis, geometry, excluded)
     fit = fit_background(
         totals,
-        axis.energy,
+        axis,
         method=background["method"],
         tilt=background["tilt"],
         min_counts=background["min_counts"],
@@ -175,25 +178,13 @@ def fit_background_norm(
     return fit.as_dict()
 
 
-def field_of_view(grid: SkyGrid, observation: PreparedObservation) -> PixelGeometry:
-    """Pixels of an observation's whole field of view, on the grid and on its virtual extension."""
-    window = grid.window_around(observation.ra, observation.dec, observation.radius, margin=True)
-    return grid.geometry(window, margin=True)
-
-
 @lru_cache(maxsize=16)
 def _tile_geometry(grid: SkyGrid, tile: Tile) -> PixelGeometry:
     return grid.geometry(grid.window(tile))
 
 
-def _accepted(
-    observations: Sequence[Sequence[Any]], done: frozenset[str]
-) -> Iterator[tuple[PreparedObservation, BackgroundFit | None]]:
-    for slots, prepared, norm in observations:
-        if not done.issuperset(slots):
-            continue
-        fit = None if norm is None else BackgroundFit.from_dict(json.loads(urls.read_bytes(norm)))
-        yield PreparedObservation.load(prepared), fit
+def _norm_of(url: str) -> BackgroundNorm:
+    return BackgroundFit(**json.loads(urls.read_bytes(url))).background_norm
 
 
 def reduce_tile(
@@ -217,7 +208,7 @@ def reduce_tile(
         Plain values of `SkyGrid` and `Axes`.
     tile : str
         Name of the tile.
-    observations : sequence of (slots, prepared, norm)
+    observations : sequence of (identity, slots, prepared, norm)
         Slots that must all be in `done`, the prepared observation, its background fit or None.
     variables : sequence of str
         Variables of the cube to make.
@@ -231,12 +222,19 @@ def reduce_tile(
     """
     sky, axis = SkyGrid.from_key(grid), axes_from_key(axes)
     place = Tile.from_name(tile)
-    sums, n = accumulate(_accepted(observations, done), _tile_geometry(sky, place), axis, variables=tuple(variables))
+    accepted = [(identity, url, norm) for identity, slots, url, norm in observations if done.issuperset(slots)]
+    sums = accumulate(
+        (PreparedObservation.load(url) for _, url, _ in accepted),
+        _tile_geometry(sky, place),
+        axis,
+        norms={identity: _norm_of(norm) for identity, _, norm in accepted if norm is not None},
+        variables=variables,
+    )
     if partial is not None:
         urls.write_bytes(partial, pack(sums))
     else:
         write_block(cube, sums, sky, place)
-    return _summary(sums, n)
+    return _summary(sums)
 
 
 def add_parts(
@@ -251,9 +249,14 @@ def add_parts(
 ) -> dict[str, Any]:
     """Add the parts of a heavy tile and write its shard."""
     sky = SkyGrid.from_key(grid)
-    sums: dict[str, np.ndarray] = {}
+    sums: Sums = {}
     for part in parts:
-        for name, values in unpack(urls.read_bytes(part)).items():
-            sums[name] = sums[name] + values if name in sums else values
+        found = unpack(urls.read_bytes(part))
+        sums = add_sums(sums, found) if sums else found
     write_block(cube, sums, sky, Tile.from_name(tile))
-    return _summary(sums, -1)
+    return _summary(sums)
+
+
+def _summary(sums: Sums) -> dict[str, Any]:
+    """Totals for the record: the driver compares them with the ledger and with the cube."""
+    return {"counts": int(sums["counts"].sum())} if "counts" in sums else {}

@@ -1,0 +1,102 @@
+"""What a worker does to map a tile: read its window with the halo, estimate, write its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from survey.estimators.excess import Core, excess_map
+from survey.estimators.settings import ExcessMapSettings, TSMapSettings
+from survey.estimators.ts import ts_map
+from survey.models import Disk, Gaussian, Point, PowerLaw
+from survey.sky.grid import SkyGrid
+from survey.sky.pixels import Window
+from survey.sky.tiles import Tile
+from survey.store.cube import open_cube, read_window, write_block
+
+INPUTS = {
+    "excess": ("counts", "background", "n_safe", "exposure", "edisp_exposure", "irf_exposure"),
+    "ts": ("counts", "background", "n_safe", "exposure", "psf_exposure", "edisp_exposure", "irf_exposure"),
+}
+"""Variables of the cube that a kind of map reads, where the cube has them."""
+
+
+def map_tile(
+    *,
+    kind: str,
+    cube: str,
+    maps: str,
+    grid: Mapping[str, Any],
+    tile: str,
+    halo: int,
+    settings: Mapping[str, Any],
+    done: frozenset[str],
+) -> dict[str, Any]:
+    """Map one tile.
+
+    Parameters
+    ----------
+    kind : str
+        ``excess`` or ``ts``.
+    cube, maps : str
+        URLs of the DL4 dataset and of the dataset of these maps.
+    grid : mapping
+        Plain values of `SkyGrid`.
+    tile : str
+        Name of the tile.
+    halo : int
+        Pixels around the tile to read, whole response cells.
+    settings : mapping
+        Plain values, what ``key`` of the settings gives.
+    """
+    sky = SkyGrid.from_key(grid)
+    inner = sky.window(Tile.from_name(tile))
+    window = window_with_halo(sky, inner, halo)
+    dataset = read_dataset(cube, INPUTS[kind], window)
+    core = Core(*inner.relative_to(window))
+    chosen = settings_from_key(kind, settings)
+    result = ts_map(dataset, chosen, core) if isinstance(chosen, TSMapSettings) else excess_map(dataset, chosen, core)
+    write_block(maps, {str(name): result[name].values for name in result.data_vars}, sky, Tile.from_name(tile))
+    return {}
+
+
+MODELS = {model.tag[1]: model for model in (PowerLaw, Point, Gaussian, Disk)}
+
+
+def settings_from_key(kind: str, key: Mapping[str, Any]) -> ExcessMapSettings | TSMapSettings:
+    """Settings from what their ``key`` gives."""
+    values = dict(key)
+    for name in ("spectral_model", "spatial_model"):
+        if name in values:
+            fields = dict(values[name])
+            values[name] = MODELS[fields.pop("type")](**fields)
+    values["selection_optional"] = frozenset(values["selection_optional"])
+    if values["bands"] is not None:
+        values["bands"] = tuple((float(low), float(high)) for low, high in values["bands"])
+    return TSMapSettings(**values) if kind == "ts" else ExcessMapSettings(**values)
+
+
+def window_with_halo(grid: SkyGrid, window: Window, halo: int) -> Window:
+    """A tile's window with its halo: cut at the edge of the grid, across the seam of a cyclic one."""
+    grown = window.grown(halo)
+    whole = grid.full_window
+    x0, x1 = grown.x0, grown.x1
+    if not grid.is_cyclic:
+        x0, x1 = max(x0, whole.x0), min(x1, whole.x1)
+    elif x1 - x0 > grid.nx:
+        x0, x1 = whole.x0, whole.x1
+    return Window(max(grown.y0, whole.y0), min(grown.y1, whole.y1), x0, x1)
+
+
+def read_dataset(cube: str, names: Sequence[str], window: Window) -> xr.Dataset:
+    """Variables of the cube on a window, in memory, with the axes' edges and what estimators need to know of the grid."""
+    stored = open_cube(cube)
+    present = [name for name in names if name in stored]
+    values = read_window(cube, present, window)
+    coords = {
+        name: stored[name].variable for name in ("energy_edges", "energy_true_edges", "rad_edges") if name in stored
+    }
+    attrs = {name: stored.attrs[name] for name in ("binsize", "cell")}
+    return xr.Dataset({name: (stored[name].dims, values[name]) for name in present}, coords, attrs)

@@ -1,0 +1,138 @@
+"""The stores of a run: made by the driver before units run, and cleared of what another configuration left in them.
+
+A record of done work is valid only as long as the store that it speaks of is the one that the work went to. So whenever a
+store is made anew, the records of the stages that write to it are removed; and tiles that no observation reaches any more
+are emptied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cluster.workspace import Workspace
+from survey.estimators.graph import chosen_maps, map_url, map_variables
+from survey.reduction.graph import BACKGROUND_TILES, TILES, background_config
+from survey.refusal import Refusal
+from survey.sky.tiles import Tile
+from survey.store import urls
+from survey.store.cube import create_cube, create_dataset, open_cube, write_block
+from survey.store.provenance import FormatError, content_hash
+from survey.store.variables import CUBE
+from survey.survey_plan import SurveyPlan
+
+log = logging.getLogger(__name__)
+
+
+def create_cube_store(plan: SurveyPlan, workspace: Workspace, *, overwrite: bool) -> None:
+    """Make the cube, or find that of an earlier run of the same survey.
+
+    Raises
+    ------
+    Refusal
+        When there is a cube with another grid or other axes, and `overwrite` does not say to replace it.
+    """
+    identity = content_hash({"grid": plan.grid.key(), "axes": plan.axes.key()})
+    found = _attributes(plan.cube)
+    if found is not None and found.get("identity") != identity:
+        if not overwrite:
+            raise Refusal(
+                f"general.outdir: the cube in {plan.layout.outdir} has another grid or other axes than "
+                "datasets.geom gives, and cannot be added to; choose another folder, or give --overwrite to replace it"
+            )
+        log.warning("replacing the cube in %s: it has another grid or other axes", plan.layout.outdir)
+    variables = plan.variables
+    template = content_hash([identity, list(variables)])
+    stages = {TILES: [name for name in variables if name != "background"], BACKGROUND_TILES: ["background"]}
+
+    def create() -> None:
+        attributes = {"identity": identity, "template": template}
+        create_cube(plan.cube, plan.grid, plan.axes, variables=variables, attributes=attributes)
+
+    _ensure(plan, workspace, plan.cube, template, create, stages)
+
+
+def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
+    """Make the stores of the maps, or find those of an earlier run; remove maps that are not asked for any more."""
+    chosen = chosen_maps(plan.config)
+    for name in urls.listdir(plan.layout.maps):
+        if name != "zarr.json" and name not in chosen:
+            urls.remove(f"{plan.layout.maps}/{name}")
+    for stage, settings in chosen.items():
+        variables, coordinates = map_variables(settings, plan.axes)
+        about = {
+            "grid": plan.grid.key(),
+            "variables": [variable.name for variable in variables],
+            "bands": np.asarray(coordinates["energy_edges"][1]).tolist(),
+        }
+        template = content_hash(about)
+        url = map_url(plan, stage)
+
+        def create(
+            url: str = url, variables: Any = variables, coordinates: Any = coordinates, key: str = template
+        ) -> None:
+            create_dataset(url, plan.grid, variables, coordinates=coordinates, attributes={"template": key})
+
+        _ensure(plan, workspace, url, template, create, {stage: [variable.name for variable in variables]})
+
+
+def _attributes(url: str) -> dict[str, Any] | None:
+    try:
+        return dict(open_cube(url).attrs)
+    except (FileNotFoundError, FormatError, KeyError):
+        return None
+
+
+def _ensure(
+    plan: SurveyPlan,
+    workspace: Workspace,
+    url: str,
+    template: str,
+    create: Callable[[], None],
+    stages: Mapping[str, Sequence[str]],
+) -> None:
+    """Make a store unless it is there, forget what was done to another one, empty tiles that are not reached."""
+    records = [slot for slot in (*workspace.markers(), *workspace.failures()) if slot.partition("/")[0] in stages]
+    found = _attributes(url)
+    if found is None or found.get("template") != template:
+        for slot in records:
+            workspace.forget(slot)
+        create()
+        return
+    reached = {tile.name for tile in plan.tiles}
+    for slot in records:
+        stage, _, name = slot.partition("/")
+        if name.partition(".")[0] in reached:
+            continue
+        workspace.forget(slot)
+        if "." not in name:
+            _empty(plan, url, Tile.from_name(name), stages[stage])
+
+
+def _empty(plan: SurveyPlan, url: str, tile: Tile, variables: Sequence[str]) -> None:
+    """Write what an empty tile holds, which removes its shards."""
+    stored = open_cube(url)
+    window = plan.grid.window(tile)
+    shapes = {"y": window.shape[0], "x": window.shape[1]}
+    cells = plan.grid.cell_window(window)
+    shapes |= {"y_irf": cells.shape[0], "x_irf": cells.shape[1]}
+    values = {}
+    for name in variables:
+        array = stored[name]
+        fill = 0 if name in CUBE else np.nan
+        values[name] = np.full([shapes.get(str(dim), array.sizes[dim]) for dim in array.dims], fill, dtype=array.dtype)
+    write_block(url, values, plan.grid, tile)
+
+
+def provenance_of_cube(plan: SurveyPlan) -> dict[str, Any]:
+    """What the bytes of the cube follow from, besides the observations: resolved, so that spelling does not matter."""
+    return {
+        "grid": plan.grid.key(),
+        "axes": plan.axes.key(),
+        "settings": plan.settings.as_dict(),
+        "background": background_config(plan),
+        "exclusion": None if plan.exclusion is None else plan.exclusion.content_key(),
+    }

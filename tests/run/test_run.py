@@ -1,0 +1,162 @@
+"""The whole run: events are conserved, bytes do not depend on how it was run, and reruns do what is missing."""
+
+import copy
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import survey
+from survey.events.ingest import ingest
+from survey.refusal import Refusal
+
+
+def digest(folder) -> dict[str, str]:
+    """Hash of every file of a folder, by relative path."""
+    folder = Path(folder)
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def quiet(settings, **options):
+    return survey.run(settings, listeners=[], **options)
+
+
+def ran(run):
+    """Units that this run computed, by stage."""
+    return {name: stage["done"] for name, stage in run.record["timings"]["stages"].items() if stage["done"]}
+
+
+@pytest.fixture
+def run(settings):
+    return quiet(settings)
+
+
+def test_events_are_conserved(run):
+    ledger = run.record["ledger"]
+    lines = (
+        "set_aside",
+        "outside_gti_dropped",
+        "outside_energy",
+        "outside_grid",
+        "offset_cut",
+        "safe_range",
+        "in_cube",
+    )
+    assert ledger["read"] == sum(ledger[line] for line in lines) > 0
+    assert int(run.cube["counts"].sum()) == ledger["in_cube"] == run.observations["in_cube"].sum()
+    assert run.exit_status == 0
+
+
+def test_products_are_there_and_lazy(run, settings):
+    cube = run.cube
+    assert cube.attrs["status"] == "complete"
+    assert cube.sizes["energy"] == 4
+    assert cube.sizes["energy_true"] == 6
+    assert set(run.observations.colnames) >= {"identity", "livetime", "norm", "norm_err", "flag", "status", "reason"}
+    np.testing.assert_allclose(run.observations["norm"], 1.0, atol=0.25)
+    names = {path.name for path in (Path(run.outdir) / "maps").iterdir()}
+    assert {"counts.png", "counts.fits", "background.png", "exposure.png", "excess_sqrt_ts.fits"} <= names
+    assert "excess_significance_histogram_band0.png" in names
+
+
+def test_the_source_stands_out_and_the_rest_is_flat(run):
+    significance = run.maps["excess"]["sqrt_ts"].isel(energy=0).values
+    y, x = np.unravel_index(np.nanargmax(significance), significance.shape)
+    assert abs(y - 24.5) <= 2
+    assert abs(x - 29.5) <= 2
+
+
+def test_nothing_is_done_twice(run, settings):
+    again = quiet(settings)
+    assert ran(again) == {}
+
+
+def test_a_changed_exclusion_redoes_the_background_alone(run, settings):
+    changed = copy.deepcopy(settings)
+    changed["datasets"]["background"]["exclusion"][0]["radius"] = "0.6 deg"
+    stages = ran(quiet(changed))
+    assert stages["background"] == 6
+    assert {"observations", "tiles"}.isdisjoint(stages)
+
+
+def test_configurations_a_b_a_give_the_bytes_of_a(run, settings):
+    first = digest(run.layout.cube)
+    changed = copy.deepcopy(settings)
+    changed["datasets"]["background"]["exclusion"][0]["radius"] = "0.6 deg"
+    changed["datasets"]["safe_mask"]["parameters"]["offset_max"] = "1.5 deg"
+    second = digest(quiet(changed).layout.cube)
+    assert first != second
+    assert digest(quiet(settings).layout.cube) == first
+
+
+def test_fewer_observations_leave_nothing_behind(run, settings, tmp_path):
+    fewer = copy.deepcopy(settings)
+    fewer["observations"]["obs_ids"] = [1, 2]
+    after = digest(quiet(fewer).layout.cube)
+    fewer["general"]["outdir"] = str(tmp_path / "fresh")
+    assert digest(quiet(fewer).layout.cube) == after
+
+
+def test_workers_batches_and_listing_order_change_no_byte(run, settings, tmp_path):
+    other = copy.deepcopy(settings)
+    other["general"]["outdir"] = str(tmp_path / "two")
+    other["observations"]["obs_ids"] = [6, 3, 1, 2, 5, 4]
+    other["cluster"] = {"kind": "local", "workers": 2}
+    assert digest(quiet(other).layout.cube) == digest(run.layout.cube)
+
+
+def test_an_archive_gives_the_bytes_of_the_files(run, settings, store, tmp_path):
+    archive = tmp_path / "archive.zarr"
+    ingest([str(store)], str(archive), workers=1)
+    other = copy.deepcopy(settings)
+    other["general"]["outdir"] = str(tmp_path / "from-archive")
+    other["observations"]["datastore"] = str(archive)
+    assert digest(quiet(other).layout.cube) == digest(run.layout.cube)
+
+
+def test_a_corrupt_file_is_set_aside_and_the_run_goes_on(settings, store, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(store, broken)
+    victim = sorted(broken.rglob("*.fits*"))[0]
+    victim.write_bytes(victim.read_bytes()[:20000])
+    settings["observations"]["datastore"] = str(broken)
+    run = quiet(settings)
+    assert run.exit_status == 3
+    assert run.n_set_aside == 1
+    row = run.observations[run.observations["status"] != "used"][0]
+    assert victim.name in row["reason"]
+    assert "set aside" in run.summary()
+
+
+def test_foreign_files_are_refused(settings, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("x")
+    with pytest.raises(Refusal, match=r"thesis\.tex"):
+        quiet(settings)
+    assert quiet(settings, overwrite=True).exit_status == 0
+    assert (tmp_path / "out" / "thesis.tex").exists()
+
+
+def test_another_grid_is_refused_unless_overwritten(run, settings):
+    settings["datasets"]["geom"]["wcs"]["binsize"] = "0.2 deg"
+    with pytest.raises(Refusal, match="--overwrite"):
+        quiet(settings)
+    assert quiet(settings, overwrite=True).exit_status == 0
+
+
+def test_no_observation_selected_is_refused(settings):
+    settings["observations"]["obs_ids"] = [999]
+    with pytest.raises(Refusal, match="999"):
+        quiet(settings)
+
+
+def test_a_deleted_cube_is_made_again(run, settings):
+    before = digest(run.layout.cube)
+    shutil.rmtree(run.layout.cube)
+    assert digest(quiet(settings).layout.cube) == before
