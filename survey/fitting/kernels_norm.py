@@ -18,6 +18,8 @@ import numpy as np
 from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz"}
+_FASTER = {"reassoc", "contract", "nsz", "nnan"}
+"""For maxima of numbers that are never NaN."""
 _MANTISSA_ROOT_HALF = 0x3FE6A09E00000000
 """Bits of the square root of one half: mantissas are taken between it and the square root of two."""
 _ONE = 0x3FF0000000000000
@@ -95,8 +97,33 @@ def sum_log(norm, ratio, count, size, work, exponent):
     return powers * math.log(2.0) + 2.0 * series
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
+def _extent(ratio, count, size):
+    """Greatest ratio, sum of the counts, and the sums of `norm_moments` at zero."""
+    steepest = 0.0
+    counts = 0.0
+    first = 0.0
+    second = 0.0
+    for i in range(size):
+        steepest = max(steepest, ratio[i])
+        counts += count[i]
+        t = count[i] * ratio[i]
+        first += t
+        second += t * ratio[i]
+    return steepest, counts, first, second
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def solve_norm(total, ratio, count, size, first, second, rtol, max_niter):
+def _counts_at_pole(steepest, ratio, count, size):
+    """Counts of the bin with the greatest ratio."""
+    for i in range(size):
+        if ratio[i] == steepest:
+            return count[i]
+    return 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_norm(total, ratio, count, size, rtol, max_niter):
     """Norm where the statistic is least, allowed as low as 1 + norm r > 0 in the bins with counts.
 
     Newton on 1 / sum(c d) - 1 / S, which is concave and, for one bin, a straight line; kept within the bracket of
@@ -107,11 +134,9 @@ def solve_norm(total, ratio, count, size, first, second, rtol, max_niter):
     total : float
         S, sum of the template over all bins; positive.
     ratio, count : array of float64
-        Template over background, and counts, of the bins with counts.
+        Template over background, and counts, of the bins with counts; at least one ratio is positive.
     size : int
-        Number of bins with counts and template; at least one.
-    first, second : float
-        `norm_moments` at zero.
+        Number of bins.
     rtol : float
         Relative precision of the norm.
     max_niter : int
@@ -120,22 +145,15 @@ def solve_norm(total, ratio, count, size, first, second, rtol, max_niter):
     Returns
     -------
     tuple
-        Norm, number of iterations, whether it converged.
+        Norm, number of iterations, whether it converged, and half of the statistic's second derivative there.
     """
-    steepest = 0.0
-    at_pole = 0.0
-    counts = 0.0
-    for i in range(size):
-        counts += count[i]
-        if ratio[i] > steepest:
-            steepest = ratio[i]
-            at_pole = count[i]
+    steepest, counts, first, second = _extent(ratio, count, size)
     pole = -1.0 / steepest
-    low = pole + at_pole / total
+    low = pole
     high = pole + counts / total
     norm = 0.0
-    if not low < norm < high:
-        norm = low if norm <= low else high
+    if high < 0.0:
+        norm = high
         first, second = norm_moments(norm, ratio, count, size)
     for iteration in range(1, max_niter + 1):
         if first > total:
@@ -143,19 +161,19 @@ def solve_norm(total, ratio, count, size, first, second, rtol, max_niter):
         else:
             high = min(high, norm)
         new = norm + first * (first / total - 1.0) / second
-        if not low <= new <= high:
+        if not low < new <= high:
+            if low == pole:
+                # the bin at the pole alone makes the derivative vanish here: no solution is lower
+                low = pole + _counts_at_pole(steepest, ratio, count, size) / total
             # geometric middle, seen from the pole
             new = pole + math.sqrt((low - pole) * (high - pole))
         step = abs(new - norm)
-        # the next step is about step**2 / sigma
-        enough = rtol * abs(new)
-        if step <= 1e-12 * abs(new) or step * step * math.sqrt(second) <= 0.1 * enough:
-            return new, iteration, True
         norm = new
         first, second = norm_moments(norm, ratio, count, size)
-        if not second > 0.0:
-            return norm, iteration, False
-    return norm, max_niter, False
+        # the next step would be about step**2 / sigma
+        if step <= 1e-12 * abs(norm) or step * step * math.sqrt(second) <= 0.1 * rtol * abs(norm):
+            return norm, iteration, True, second
+    return norm, max_niter, False, second
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -43,9 +43,8 @@ def test_norm_is_as_precise_as_asked(case, rtol):
     if count.size == 0:
         return
     total = template.sum()
-    norm, niter, success = solve_norm(
-        total, ratio, count, count.size, *norm_moments(0.0, ratio, count, count.size), rtol, 100
-    )
+    norm, niter, success, curvature = solve_norm(total, ratio, count, count.size, rtol, 100)
+    assert curvature == norm_moments(norm, ratio, count, count.size)[1]
     assert success
     assert niter < 25
     pole = -1 / ratio.max()
@@ -64,7 +63,7 @@ def test_limits_are_where_the_profile_has_risen(case, n_sigma):
         return
     work, exponent = np.empty(count.size), np.empty(count.size)
     total = template.sum()
-    norm, _, _ = solve_norm(total, ratio, count, count.size, *norm_moments(0.0, ratio, count, count.size), 1e-10, 100)
+    norm = solve_norm(total, ratio, count, count.size, 1e-10, 100)[0]
     lowest = -1 / (template / background).max()
     norm = max(norm, lowest)
     sigma = 1 / np.sqrt(norm_moments(norm, ratio, count, count.size)[1])
