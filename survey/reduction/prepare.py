@@ -129,12 +129,15 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
     aeff_offset, aeff = whole, np.zeros((0, n_true))
     psf_offset, psf = whole, np.zeros((0, n_true, axes.n_rad))
     edisp_offset, edisp = whole, np.zeros((0, n_true, n_energy))
-    background, rotates, notes = NOTHING, False, ()
+    background, rotates = NOTHING, False
+    notes: tuple[str, ...] = ()
     kind = ""
     try:
         if needs_aeff:
             kind = "aeff"
             aeff_offset, aeff = effective_area(_table(observation, kind), axes.energy_true)
+            if (lowest := float(_table(observation, kind).values["EFFAREA"].min())) < 0:
+                notes += (f"EFFAREA holds values below zero (down to {lowest:.3g}), read as zero",)
         if "psf" in wanted:
             kind = "psf"
             psf_offset, psf = point_spread_function(_table(observation, kind), axes.energy_true, axes.rad_edges)
@@ -148,7 +151,7 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
             if table.form == "bkg_3d":
                 alignment = alignment_of(table, observation, settings.fov_alignment)
                 background = background.mirrored() if alignment.mirror else background
-                rotates, notes = alignment.rotates, alignment.notes
+                rotates, notes = alignment.rotates, notes + alignment.notes
     except ValueError as error:
         raise ObservationRejected(f"{observation.identity}: response {kind}: {error}") from error
     return _Responses(aeff_offset, aeff, psf_offset, psf, edisp_offset, edisp, background, rotates, notes)
