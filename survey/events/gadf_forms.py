@@ -41,7 +41,7 @@ FORMS: Mapping[str, Form] = {
     "psf_3gauss": Form(GAUSS, ("ENERG", "THETA")),
     "psf_king": Form({"GAMMA": "", "SIGMA": "deg"}, ("ENERG", "THETA")),
     "bkg_2d": Form({"BKG": BKG_UNIT}, ("ENERG", "THETA"), "energy", ("THETA", "ENERG")),
-    "bkg_3d": Form({"BKG": BKG_UNIT}, ("ENERG", "DETX", "DETY"), "energy", ("DETX", "DETY", "ENERG")),
+    "bkg_3d": Form({"BKG": BKG_UNIT}, ("ENERG", "DETX", "DETY"), "energy", ("DETY", "DETX", "ENERG")),
     "rad_max_2d": Form({"RAD_MAX": "deg"}, ("ENERG", "THETA"), "energy"),
 }
 # Stem of the columns of an axis: name and canonical unit. An energy is true or reconstructed by the form.

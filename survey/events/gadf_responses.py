@@ -178,9 +178,13 @@ def _order(
         return None
     spelled: dict[str, Any] = {stem: table.find(f"{find_axis(table, stem)}_LO") for stem in axes}
     order = tuple(sorted(axes, key=lambda stem: spelled[stem].number))
+    if "DETX" in axes:
+        # DETX and DETY have one size as a rule, so that the order of the columns cannot tell them apart. H.E.S.S. writes
+        # the reverse of the recommended order: energy slowest, DETY fastest, though DETX is its first column.
+        known = next((one for one in (form.axes, form.alternative) if _fits(column.dims, one, sizes)), None)
+        if known is not None:
+            return known
     if _fits(column.dims, order, sizes):
-        if form.alternative not in ((), order) and _fits(column.dims, form.alternative, sizes) and column.repeat > 1:
-            report.warning(f"no CREF and axes of one size, read in the order {' x '.join(order)}", keyword=name)
         return order
     if form.alternative and _fits(column.dims, form.alternative, sizes):
         report.warning(
