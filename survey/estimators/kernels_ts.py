@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from survey.fitting.kernels_norm import asimov_norm, norm_moments, profile_down, profile_up, solve_norm, sum_log
+from survey.fitting.kernels_norm import asimov_norm, norm_moments, profile_up, solve_norm, sum_log
 
 _FAST = {"reassoc", "contract", "nsz"}
 _FASTER = {"reassoc", "contract", "nsz", "nnan"}
@@ -112,6 +112,15 @@ def _weighted_sum(first, second, share, weight, y, x, e, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
+def _greatest(values, size):
+    """Greatest of the first `size` values, at least zero."""
+    greatest = 0.0
+    for i in range(size):
+        greatest = max(greatest, values[i])
+    return greatest
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
 def _steepest(first, second, share, inverse, y, x, e, size):
     """Greatest template over background of one energy in the window."""
     steepest = 0.0
@@ -177,13 +186,72 @@ def _gather(low, high, filled, first, second, share, scale, x, size, r, c):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
-def _greatest(values, size):
-    """Greatest of the first `size` values, at least zero."""
-    greatest = 0.0
-    for i in range(size):
-        greatest = max(greatest, values[i])
-    return greatest
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _negative_bins(norm, first, second, share, scale, weight, background, y, x, e, size):
+    """What bins of one energy would be predicted below zero, and the sum of the template over these."""
+    missing = 0.0
+    slope = 0.0
+    for dy in range(size):
+        for dx in range(size):
+            value = (1.0 - share) * first[dy, e, dx] + share * second[dy, e, dx]
+            value *= scale * weight[y + dy, e, x + dx]
+            npred = background[y + dy, e, x + dx] + norm * value
+            missing -= min(npred, 0.0)
+            slope += value if npred < 0.0 else 0.0
+    return missing, slope
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, scratch, place, reach, window):
+    """How far below `best` the statistic has risen by n_sigma**2, where negative predictions count as none.
+
+    Parameters
+    ----------
+    best, sigma, n_sigma, total, r, c, n, rtol, max_niter : float, arrays of float64, int
+        As in `profile_up`.
+    scratch : tuple of arrays
+        As in `sum_log`.
+    place : tuple
+        Templates on both sides and the share of the second one, first row and column of the window, and its size.
+    reach : tuple
+        Scale, greatest template and greatest `inverse` of every energy, which tell where bins may be negative.
+    window : tuple
+        weight and background (y, energy, x).
+    """
+    first, second, share, y, x, size = place
+    scale, peak, inverse_peak = reach
+    weight, background = window
+    work, exponent = scratch
+    rise = n_sigma * n_sigma
+    if n == 0:
+        return 0.5 * rise / total
+    start = sum_log(best, r, c, n, work, exponent)
+    low = 0.0
+    # the logarithm of a bin with counts has no end there
+    high = best + 1.0 / _greatest(r, n)
+    distance = min(n_sigma * sigma, 0.5 * high)
+    for _ in range(max_niter):
+        norm = best - distance
+        value = start - distance * total - sum_log(norm, r, c, n, work, exponent)
+        slope = norm_moments(norm, r, c, n)[0] - total
+        for e in range(scale.size):
+            if -norm * scale[e] * peak[e] * inverse_peak[e] > 1.0:
+                missing, less = _negative_bins(norm, first, second, share, scale[e], weight, background, y, x, e, size)
+                value += missing
+                slope += less
+        value -= 0.5 * rise
+        if value > 0.0:
+            high = distance
+        else:
+            low = distance
+        new = distance - value / slope if slope > 0.0 else low
+        if not low < new < high:
+            new = 0.5 * (low + high)
+        step = abs(new - distance)
+        distance = new
+        if step <= rtol * distance:
+            break
+    return distance
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -247,6 +315,7 @@ def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out)
     c = np.empty(most)
     work = np.empty(most)
     exponent = np.empty(most)
+    scratch = (work, exponent)
     every = size * size * ne if sensitivity else 0
     every_template = np.empty(every)
     every_background = np.empty(every)
@@ -312,8 +381,11 @@ def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out)
         out[NITER, i] = niter
         out[SUCCESS, i] = 1.0 if success else 0.0
         if both_sides:
-            lowest = _lowest_norm(unbounded, first, second, share, scale, peak, inverse, inverse_peak[:, i], y, x, size)
-            out[ERRN, i] = profile_down(norm, error, n_sigma, lowest, total, r, c, n, rtol, max_niter, work, exponent)
+            place = (first, second, share, y, x, size)
+            reach = (scale, peak, inverse_peak[:, i])
+            out[ERRN, i] = _error_down(
+                norm, error, n_sigma, total, r, c, n, rtol, max_niter, scratch, place, reach, (weight, background)
+            )
             out[ERRP, i] = profile_up(norm, error, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
         if limits:
             out[UL, i] = norm + profile_up(norm, error, n_sigma_ul, total, r, c, n, rtol, max_niter, work, exponent)

@@ -218,39 +218,6 @@ def profile_up(best, sigma, n_sigma, total, ratio, count, size, rtol, max_niter,
     return distance
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def profile_down(best, sigma, n_sigma, lowest, total, ratio, count, size, rtol, max_niter, work, exponent):
-    """How far below `best` the statistic has risen by n_sigma**2, or how far `lowest` is if it has not risen so much.
-
-    Parameters are those of `profile_up`, and `lowest`, the least norm that is allowed.
-    """
-    room = best - lowest
-    if size == 0 or room <= 0.0:
-        return max(room, 0.0)
-    rise = n_sigma * n_sigma
-    start = sum_log(best, ratio, count, size, work, exponent)
-    if 2.0 * (-room * total - sum_log(lowest, ratio, count, size, work, exponent) + start) <= rise:
-        return room
-    low, high = 0.0, room
-    distance = min(n_sigma * sigma, 0.5 * room)
-    for _ in range(max_niter):
-        norm = best - distance
-        value = 2.0 * (-distance * total - sum_log(norm, ratio, count, size, work, exponent) + start) - rise
-        if value > 0.0:
-            high = distance
-        else:
-            low = distance
-        slope = 2.0 * (norm_moments(norm, ratio, count, size)[0] - total)
-        new = distance - value / slope if slope > 0.0 else low
-        if not low < new < high:
-            new = 0.5 * (low + high)
-        step = abs(new - distance)
-        distance = new
-        if step <= rtol * distance:
-            break
-    return distance
-
-
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
 def _asimov(norm, template, background, size):
     """Statistic of no signal on counts equal to the prediction at `norm`, and its derivative."""
