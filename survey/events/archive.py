@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 
-from survey.events.archive_format import FORMAT
+from survey.events.archive_format import absolute
 from survey.events.archive_reader import ArchiveError, ArchiveReader
 from survey.events.datastore import DataStore
 from survey.events.observation import Observation, ObservationRejected
@@ -18,10 +19,10 @@ from survey.response.table import KINDS
 
 OPEN_ARCHIVES = 4
 
-__all__ = ["FORMAT", "ArchiveError", "ArchiveReader", "load_source", "open_archive"]
+__all__ = ["ArchiveError", "ArchiveReader", "load_source", "open_archive"]
 
 
-def open_archive(url: str) -> DataStore:
+def open_archive(url: str | os.PathLike[str]) -> DataStore:
     """Open an archive.
 
     Parameters
@@ -40,7 +41,7 @@ def open_archive(url: str) -> DataStore:
     ArchiveError
         When there is no archive, it is not complete, or its format is a newer one.
     """
-    reader = ArchiveReader(url)
+    reader = ArchiveReader(absolute(os.fspath(url)))
     reader_of.cache_clear()
     columns = {name: reader.column(name).tolist() for name in ("identity", "obs_id", "digest", "mode", "record")}
     places = {kind: reader.column(f"{kind}_row").tolist() for kind in KINDS}

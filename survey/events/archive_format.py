@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 
 from survey.events.observation import Observation
 from survey.response.table import ResponseTable
+from survey.store.urls import is_local, local_path
 
 FORMAT = "gammasurvey-archive"
 FORMAT_VERSION = 1
@@ -222,6 +224,11 @@ def describe(observation: Observation) -> dict[str, Any]:
     }
     facts["digest"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return facts
+
+
+def absolute(url: str) -> str:
+    """A URL that means the same in every process: paths are made absolute."""
+    return os.path.abspath(local_path(url).expanduser()) if is_local(url) else url
 
 
 def attributes(node: zarr.Array | zarr.Group) -> dict[str, Any]:

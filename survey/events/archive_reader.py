@@ -29,10 +29,10 @@ from survey.events.archive_format import (
     place,
     safe_name,
 )
-from survey.events.archive_store import open_store
 from survey.events.observation import Observation, Pointing, TimeReference
 from survey.refusal import Refusal
 from survey.response.table import KINDS, ResponseAxis, ResponseTable
+from survey.store.urls import open_store
 
 ROW_BLOCKS = 4
 

@@ -28,10 +28,10 @@ from survey.events.archive_format import (
     safe_name,
 )
 from survey.events.archive_plan import ArchivePlan, offsets
-from survey.events.archive_store import open_store
 from survey.events.gadf_columns import EVENT_UNITS
 from survey.events.observation import Observation
 from survey.response.table import KINDS, ResponseTable
+from survey.store.urls import open_store
 
 NUMBERS = ("ra", "dec", "alt", "az", "mjdreff", "ontime", "livetime", "zenith")
 TEXTS = ("identity", "mode", "time_scale", "digest")
@@ -80,17 +80,15 @@ def create_archive(
     table_of : callable
         Reads the response of a row of the plan and a kind: an example for every stack.
     """
-    root = zarr.open_group(open_store(url, "w"), mode="w", zarr_format=3)
-    root.attrs.update(
-        {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "status": "running",
-            "name": name,
-            "n_observations": len(plan.facts),
-            "n_events": int(plan.n_events.sum()),
-        }
-    )
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "status": "running",
+        "name": name,
+        "n_observations": len(plan.facts),
+        "n_events": int(plan.n_events.sum()),
+    }
+    root = zarr.open_group(open_store(url, "w"), mode="w", zarr_format=3, attributes=content)
     _write_observations(root, plan, records)
     _write_flat(root, plan)
     _write_index(root, plan, table)
@@ -129,7 +127,7 @@ def write_events(url: str, *, shard: int, pieces: Iterable[tuple[Observation, in
     ArchiveMismatch
         When the events of an observation have another hash.
     """
-    group = zarr.open_group(open_store(url, "r+"), path="events", mode="r+")
+    group = zarr.open_group(open_store(url, "w"), path="events", mode="r+")
     arrays = {column_of(array): array for _, array in group.arrays()}
     if not arrays:
         return 0
@@ -176,7 +174,7 @@ def write_stack(url: str, *, path: str, shard: int, tables: Iterable[tuple[Respo
     ArchiveMismatch
         When a table has another hash.
     """
-    group = zarr.open_group(open_store(url, "r+"), path=path, mode="r+")
+    group = zarr.open_group(open_store(url, "w"), path=path, mode="r+")
     arrays: dict[str, zarr.Array] = {}
     for _, array in group.arrays():
         if "column" in attributes(array):
@@ -200,7 +198,7 @@ def write_stack(url: str, *, path: str, shard: int, tables: Iterable[tuple[Respo
 
 def complete_archive(url: str, *, key: str) -> None:
     """Say that all shards of the plan `key` are there."""
-    store = open_store(url, "r+")
+    store = open_store(url, "w")
     root = zarr.open_group(store, mode="r+")
     if root.attrs.get("plan") != key:
         raise ArchiveMismatch(f"{url} holds another plan; another process writes there")

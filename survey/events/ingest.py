@@ -15,15 +15,15 @@ from typing import Any
 
 import zarr
 
-from survey.events.archive_format import FORMAT, Layout, attributes, describe
+from survey.events.archive_format import FORMAT, Layout, absolute, attributes, describe
 from survey.events.archive_plan import ArchivePlan
-from survey.events.archive_store import open_store
 from survey.events.archive_writer import complete_archive, create_archive, write_events, write_stack
 from survey.events.datastore import DataStore, open_datastore
 from survey.events.observation import Observation
 from survey.events.source import RESPONSES, ObservationSource
 from survey.refusal import Refusal
 from survey.response.table import ResponseTable
+from survey.store.urls import is_local, listdir, local_path, open_store
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def ingest(
     """
     from survey.events import graph
 
-    url = fspath(out).rstrip("/")
+    url = absolute(fspath(out).rstrip("/"))
     store = open_datastore(paths, index_hdu=index_hdu, roots=roots, strict=strict)
     if not store.sources:
         raise Refusal(f"{paths}: no observation that can be read")
@@ -198,7 +198,7 @@ def _check_output(url: str, store: DataStore, *, overwrite: bool) -> None:
                 f"{url} is the archive of {found.get('name')}, this would be that of {store.name}; "
                 "choose another name, or say --overwrite"
             )
-    elif found or _exists(url):
+    elif listdir(url) or (is_local(url) and local_path(url).is_file()):
         raise Refusal(f"{url} is there and is no archive; choose another name or remove it")
 
 
@@ -207,13 +207,6 @@ def _attributes(url: str) -> dict[str, Any]:
         return attributes(zarr.open_group(open_store(url, "r"), mode="r"))
     except (FileNotFoundError, KeyError, ValueError):
         return {}
-
-
-def _exists(url: str) -> bool:
-    import fsspec
-
-    filesystem, path = fsspec.url_to_fs(url)
-    return filesystem.exists(path) and (filesystem.isfile(path) or bool(filesystem.ls(path)))
 
 
 class _Examples:

@@ -110,7 +110,7 @@ class ObservationSource:
         """
         parts: list[Any] = [self.identity, self.kind, self.digest, self.windows, sorted(self.record.items())]
         parts.append([list(location) for location in self.hdus])
-        for file in sorted({location.file for location in self.hdus}):
+        for file in sorted({location.file for location in self.hdus if location.file}):
             try:
                 status = os.stat(os.path.join(self.root, file))
             except OSError:
