@@ -1,0 +1,90 @@
+"""The distribution of significance outside the exclusion regions, with a fitted normal distribution.
+
+Without sources and with a right background it has mean 0 and width 1. Excluded pixels and pixels without data are left
+out, not set to zero. Pixels closer than the correlation radius are not independent, so the errors are too small by
+about the number of pixels in a circle; they say how well the histogram is described, not more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from iminuit import Minuit
+from iminuit.cost import BinnedNLL
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+LIMIT = 8.0
+"""The histogram ends at this significance on both sides, in standard deviations; what lies beyond is not drawn."""
+FIT_LIMIT = 4.0
+"""The normal distribution is fitted up to this significance: sources that were not excluded lie beyond it."""
+N_BINS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class SignificanceHistogram:
+    """Distribution of significance.
+
+    Parameters
+    ----------
+    centers : numpy.ndarray
+        Bin centres, standard deviations.
+    counts, counts_all : numpy.ndarray
+        Pixels per bin outside the exclusion regions, and in all.
+    mean, mean_err, width, width_err : float
+        Of the fitted normal distribution; NaN when fewer than ten pixels are left.
+    """
+
+    centers: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    counts_all: NDArray[np.int64]
+    mean: float
+    mean_err: float
+    width: float
+    width_err: float
+
+
+def significance_histogram(values: NDArray[np.float64], excluded: NDArray[np.bool_]) -> SignificanceHistogram:
+    """Histogram of a significance map.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (y, x), standard deviations; NaN where there are no data.
+    excluded : numpy.ndarray
+        (y, x), pixels to leave out.
+
+    Returns
+    -------
+    SignificanceHistogram
+    """
+    there = np.isfinite(values)
+    edges = np.linspace(-LIMIT, LIMIT, N_BINS + 1)
+    counts_all = np.histogram(values[there], edges)[0]
+    counts = np.histogram(values[there & ~excluded], edges)[0]
+    centers = 0.5 * (edges[1:] + edges[:-1])
+    first, last = np.searchsorted(edges, [-FIT_LIMIT, FIT_LIMIT])
+    inner, n = edges[first : last + 1], counts[first:last]
+    if n.sum() < 10:
+        return SignificanceHistogram(centers, counts, counts_all, *[float("nan")] * 4)
+    mean = float(np.average(centers[first:last], weights=n))
+    width = float(np.sqrt(np.average((centers[first:last] - mean) ** 2, weights=n)))
+
+    def cumulative(x: NDArray[np.float64], mean: float, width: float) -> NDArray[np.float64]:
+        return (ndtr((x - mean) / width) - ndtr((inner[0] - mean) / width)) / (
+            ndtr((inner[-1] - mean) / width) - ndtr((inner[0] - mean) / width)
+        )
+
+    fit = Minuit(BinnedNLL(n, inner, cumulative), mean=mean, width=max(width, 0.05))
+    fit.limits["width"] = (0.01, None)
+    fit.migrad()
+    return SignificanceHistogram(
+        centers,
+        counts,
+        counts_all,
+        fit.values["mean"],
+        fit.errors["mean"],
+        fit.values["width"],
+        fit.errors["width"],
+    )
