@@ -89,7 +89,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     for (obs_id, event_type), members in groups.items():
         here = report.at(obs_id=obs_id)
         if table is not None and obs_id not in records:
-            here.warning("is in the HDU index but not in the observation index: left out", file=None)
+            here.warning("is in the HDU index but not in the observation index: left out")
             continue
         before = len(report.errors)
         locations = _locations(rows, members, files, here)

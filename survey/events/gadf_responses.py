@@ -181,9 +181,11 @@ def _order(
     if "DETX" in axes:
         # DETX and DETY have one size as a rule, so that the order of the columns cannot tell them apart. H.E.S.S. writes
         # the reverse of the recommended order: energy slowest, DETY fastest, though DETX is its first column.
-        known = next((one for one in (form.axes, form.alternative) if _fits(column.dims, one, sizes)), None)
-        if known is not None:
-            return known
+        known = [one for one in (form.axes, form.alternative) if _fits(column.dims, one, sizes)]
+        if len(known) > 1 and column.repeat > 1:
+            report.warning(f"no CREF and axes of one size, read as {' x '.join(known[0])}", keyword=name)
+        if known:
+            return known[0]
     if _fits(column.dims, order, sizes):
         return order
     if form.alternative and _fits(column.dims, form.alternative, sizes):

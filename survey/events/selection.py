@@ -297,7 +297,7 @@ def _in_time(store: DataStore, windows: Sequence[tuple[float, float]]) -> NDArra
 
 
 def spans(store: DataStore) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """First and last moment of the observations, MJD (TT): of the index, else of the observation itself; NaN if unknown.
+    """First and last moment of the observations, MJD (TT): of the index, else of the observation itself; NaN if none.
 
     Returns
     -------
