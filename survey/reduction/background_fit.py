@@ -120,9 +120,7 @@ def field_of_view_totals(
     if geometry is None:
         return FieldTotals(counts, background, 0)
     excluded = np.zeros(geometry.shape, dtype=np.bool_) if excluded is None else excluded
-    y, x, inside = grid.index_in(
-        geometry.window, prepared.event_y.astype(np.int64), prepared.event_x.astype(np.int64)
-    )
+    y, x, inside = grid.index_in(geometry.window, prepared.event_y.astype(np.int64), prepared.event_x.astype(np.int64))
     taken = inside.copy()
     taken[inside] = ~excluded[y[inside], x[inside]]
     counts += np.bincount(prepared.event_energy[taken], minlength=n_energy)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from survey.reduction import kernels_cells as cells
 from survey.reduction import kernels_contribution as kernels
 from survey.reduction.axes import Axes
+from survey.reduction.kernels_angles import select_pixels
 from survey.reduction.prepared import PreparedObservation
 from survey.sky.frames import unit_vectors
 from survey.sky.pixels import PixelGeometry
@@ -72,9 +73,7 @@ def zero_sums(geometry: PixelGeometry, axes: Axes, variables: Sequence[str] = VA
         "y_irf": geometry.cells.shape[0],
         "x_irf": geometry.cells.shape[1],
     }
-    return {
-        name: np.zeros(tuple(sizes[dim] for dim in CUBE[name].dims), dtype=CUBE[name].dtype) for name in variables
-    }
+    return {name: np.zeros(tuple(sizes[dim] for dim in CUBE[name].dims), dtype=CUBE[name].dtype) for name in variables}
 
 
 def contribution(
@@ -142,7 +141,9 @@ def accumulate(
         When a sum has left the range in which adding is exact.
     """
     if geometry.window.y0 % geometry.cell_size or geometry.window.x0 % geometry.cell_size:
-        raise ValueError(f"{geometry.window} does not start at the edge of a response cell of {geometry.cell_size} pixels")
+        raise ValueError(
+            f"{geometry.window} does not start at the edge of a response cell of {geometry.cell_size} pixels"
+        )
     sums = zero_sums(geometry, axes, variables) if out is None else out
     quanta = {name: _quanta(name, axes) for name in sums}
     n_pixels = _pixels_of_cells(geometry)
@@ -240,33 +241,47 @@ def masks_and_background(
     selected = np.empty(geometry.shape, dtype=np.bool_)
     center = unit_vectors(prepared.ra, prepared.dec)
     offset_max = min(prepared.offset_max, prepared.safe_offset_max)
-    box = kernels.select_pixels(geometry.vectors, center, offset_max, selected)
+    box = select_pixels(geometry.vectors, center, offset_max, selected)
     if box[0] >= box[1] or not prepared.safe_energy.any():
         return None
     safe_pixels = np.zeros(geometry.shape, dtype=np.bool_)
     safe_bins = np.zeros((prepared.safe_energy.size, *geometry.shape), dtype=np.bool_)
-    partial = np.zeros(prepared.safe_energy.size, dtype=np.bool_)
+    safe = prepared.safe_energy
+    partial = np.zeros(safe.size, dtype=np.bool_)
     want = background is not None and prepared.bkg.size > 0
-    if want or prepared.mask_invalid_background:
-        kernels.add_background(
-            geometry.vectors,
-            geometry.solid_angle,
-            selected,
-            box,
-            *prepared.background_steps,
-            *prepared.background_lattice.arguments,
-            prepared.safe_energy,
-            prepared.mask_invalid_background,
-            prepared.ontime * factors,
-            quanta if quanta is not None else np.ones(factors.size),
-            want,
-            background if background is not None else np.empty((0, 0, 0)),
-            safe_pixels,
-            safe_bins,
-            partial,
-        )
-    else:
-        kernels.mark_safe(selected, box, prepared.safe_energy, safe_pixels, safe_bins)
+    needed = prepared.mask_invalid_background
+    if not want and not needed:
+        kernels.mark_safe(selected, box, safe, safe_pixels, safe_bins)
+        return _Masks(box, safe_pixels, safe_bins, partial)
+    lattice, *place = prepared.background_lattice.arguments
+    filled = prepared.filled_energy
+    asked = safe
+    if not want and prepared.background_covers(offset_max):
+        # bins that have background everywhere are safe without a look at it
+        kernels.mark_safe(selected, box, safe & filled, safe_pixels, safe_bins)
+        asked = safe & ~filled
+    energies = np.flatnonzero(asked)
+    if energies.size == 0:
+        return _Masks(box, safe_pixels, safe_bins, partial)
+    kernels.add_background(
+        geometry.vectors,
+        geometry.solid_angle,
+        selected,
+        box,
+        *prepared.background_steps,
+        lattice if energies.size == safe.size else np.ascontiguousarray(lattice[:, :, energies]),
+        *place,
+        energies,
+        filled[energies],
+        needed,
+        prepared.ontime * factors,
+        quanta if quanta is not None else np.ones(factors.size),
+        want,
+        background if background is not None else np.empty((0, 0, 0)),
+        safe_pixels,
+        safe_bins,
+        partial,
+    )
     return _Masks(box, safe_pixels, safe_bins, partial)
 
 
@@ -341,9 +356,7 @@ def _add_exposures(
     if "edisp_exposure" in sums and prepared.edisp.shape[0]:
         rows, mixed = np.empty(shape, np.int64), np.zeros((n_mixed, n_true, n_energy))
         if n_mixed:
-            cells.mixed_sums(
-                geometry.vectors, safe_bins, box, weights, centers, nodes, aeff, cell, states, rows, mixed
-            )
+            cells.mixed_sums(geometry.vectors, safe_bins, box, weights, centers, nodes, aeff, cell, states, rows, mixed)
         cells.add_dispersion(
             means,
             used,

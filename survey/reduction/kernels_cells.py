@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from survey.reduction.kernels_contribution import ROUND, effective_area_at, offset_of, offset_position
+from survey.reduction.kernels_angles import offset_of
+from survey.reduction.kernels_contribution import ROUND, effective_area_at, offset_position
 
 EMPTY, WHOLE, MIXED = 0, 1, 2
 """A bin is safe in none, in all, in some of a cell's pixels that are safe in any bin."""
@@ -22,7 +23,7 @@ def cell_states(safe_pixels, safe_bins, box, cell, safe, partial, states, counts
     ----------
     safe_pixels, safe_bins : numpy.ndarray (y, x), (e, y, x) bool
     box : tuple of int
-        Of `survey.reduction.kernels_contribution.select_pixels`.
+        Of `survey.reduction.kernels_angles.select_pixels`.
     cell : int
         Pixels along the side of a cell.
     safe, partial : numpy.ndarray (e,) bool

@@ -9,81 +9,13 @@ in offset, ``y, x`` pixels, ``v, u`` response cells.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
-DEGREES = 180.0 / math.pi
+from survey.reduction.kernels_angles import camera_position, fill_camera, fill_offsets, offset_of
+
 ROUND = 1.5 * 2.0**52
 """Added to a number below 2**51 and taken off again, it rounds it to a whole one, halves to even; and it vectorises."""
-
-RIM = 1.0 - 1e-11
-"""A pixel centre on a circle, to round-off, is outside of it."""
-
-
-@njit(nogil=True, cache=True)
-def squared_chord(offset):
-    """Square of the chord to an offset in deg: what squared distances of unit vectors are compared with."""
-    if offset >= 180.0:
-        return 5.0
-    half = 2.0 * math.sin(0.5 * offset / DEGREES)
-    return half * half * RIM
-
-
-@njit(nogil=True, cache=True)
-def select_pixels(vectors, center, offset_max, selected):
-    """Mark the pixels whose centres lie within a circle.
-
-    Parameters
-    ----------
-    vectors : numpy.ndarray (3, y, x)
-        Unit vectors of the pixel centres, NaN off the sky.
-    center : numpy.ndarray (3,)
-    offset_max : float
-        deg.
-    selected : numpy.ndarray (y, x) bool
-        Filled.
-
-    Returns
-    -------
-    tuple of int
-        Smallest half-open box of rows and columns with a marked pixel: (y0, y1, x0, x1).
-    """
-    limit = squared_chord(offset_max)
-    ny, nx = selected.shape
-    y0, y1, x0, x1 = ny, 0, nx, 0
-    for j in range(ny):
-        for i in range(nx):
-            a = vectors[0, j, i] - center[0]
-            b = vectors[1, j, i] - center[1]
-            c = vectors[2, j, i] - center[2]
-            inside = a * a + b * b + c * c < limit
-            selected[j, i] = inside
-            if inside:
-                y0, y1 = min(y0, j), max(y1, j + 1)
-                x0, x1 = min(x0, i), max(x1, i + 1)
-    return y0, y1, x0, x1
-
-
-@njit(nogil=True, cache=True)
-def _lattice_position(a, b, c, frame, radial, x0, y0, per_x, per_y, mx, my):
-    """Lower lattice node and weight of the upper one in x and y of a direction; -1 where there is no background."""
-    if radial:
-        x = (offset_of(a, b, c, frame[0]) - x0) * per_x
-        if not (0.0 <= x <= mx - 1.0):
-            return -1, 0.0, 0, 0.0
-        low = min(int(x), mx - 2)
-        return low, x - low, 0, 0.0
-    front = frame[0, 0] * a + frame[0, 1] * b + frame[0, 2] * c
-    along = frame[1, 0] * a + frame[1, 1] * b + frame[1, 2] * c
-    up = frame[2, 0] * a + frame[2, 1] * b + frame[2, 2] * c
-    x = (math.atan2(along, front) * DEGREES - x0) * per_x
-    y = (math.atan2(up, math.sqrt(front * front + along * along)) * DEGREES - y0) * per_y
-    if not (0.0 <= x <= mx - 1.0 and 0.0 <= y <= my - 1.0):
-        return -1, 0.0, 0, 0.0
-    low_x, low_y = min(int(x), mx - 2), min(int(y), my - 2)
-    return low_x, x - low_x, low_y, y - low_y
 
 
 @njit(nogil=True, cache=True)
@@ -107,14 +39,20 @@ def background_rates(vectors, weights, frames, lattice, radial, x0, y0, per_x, p
     for n in range(rates.size):
         total = 0.0
         for k in range(weights.size):
-            lx, wx, ly, wy = _lattice_position(
-                vectors[0, n], vectors[1, n], vectors[2, n], frames[k], radial, x0, y0, per_x, per_y, mx, my
-            )
-            if lx >= 0:
+            a, b, c = vectors[0, n], vectors[1, n], vectors[2, n]
+            if radial:
+                x, y = offset_of(a, b, c, frames[k, 0]), 0.0
+            else:
+                x, y = camera_position(a, b, c, frames[k])
+            x, y = (x - x0) * per_x, (y - y0) * per_y
+            if 0.0 <= x <= mx - 1.0 and (radial or 0.0 <= y <= my - 1.0):
+                lx, ly = min(int(x), mx - 2), max(min(int(y), my - 2), 0)
+                wx, wy = x - lx, y - ly
                 e, hy = energy[n], min(ly + 1, my - 1)
-                lower = (1.0 - wx) * lattice[ly, lx, e] + wx * lattice[ly, lx + 1, e]
-                upper = (1.0 - wx) * lattice[hy, lx, e] + wx * lattice[hy, lx + 1, e]
-                total += weights[k] * ((1.0 - wy) * lower + wy * upper)
+                total += weights[k] * (1.0 - wy) * (1.0 - wx) * lattice[ly, lx, e]
+                total += weights[k] * (1.0 - wy) * wx * lattice[ly, lx + 1, e]
+                total += weights[k] * wy * (1.0 - wx) * lattice[hy, lx, e]
+                total += weights[k] * wy * wx * lattice[hy, lx + 1, e]
         rates[n] = total
 
 
@@ -132,7 +70,8 @@ def add_background(
     y0,
     per_x,
     per_y,
-    safe,
+    energies,
+    filled,
     need_background,
     scale,
     quantum,
@@ -152,8 +91,10 @@ def add_background(
         Of `select_pixels`.
     weights, frames, lattice, radial, x0, y0, per_x, per_y
         As of `background_rates`.
-    safe : numpy.ndarray (e,) bool
-        Bins in the safe range of energies.
+    energies : numpy.ndarray (n,)
+        Bins in the safe range of energies; `lattice` has these only.
+    filled : numpy.ndarray (n,) bool
+        Bins that have background on the whole lattice.
     need_background : bool
         Whether a bin without background is not safe.
     scale : numpy.ndarray (e,)
@@ -176,43 +117,57 @@ def add_background(
     # energies innermost where lattice nodes are combined, pixels innermost where sums are added: both are contiguous
     row = np.empty(n_energy)
     total = np.zeros((n_energy, nx))
+    x = np.zeros(nx)
+    y = np.zeros(nx)
+    camera_x = np.zeros((weights.size, nx))
+    camera_y = np.zeros((weights.size, nx))
     y_start, y_stop, x_start, x_stop = box
     for j in range(y_start, y_stop):
         first, last = x_stop, x_start
         for i in range(x_start, x_stop):
-            for e in range(n_energy):
-                row[e] = 0.0
             if selected[j, i]:
                 first, last = min(first, i), max(last, i + 1)
-                for k in range(weights.size):
-                    lx, wx, ly, wy = _lattice_position(
-                        vectors[0, j, i], vectors[1, j, i], vectors[2, j, i],
-                        frames[k], radial, x0, y0, per_x, per_y, mx, my,
-                    )  # fmt: skip
-                    if lx < 0:
-                        continue
-                    hy = min(ly + 1, my - 1)
-                    a, b, c, d = lattice[ly, lx], lattice[ly, lx + 1], lattice[hy, lx], lattice[hy, lx + 1]
-                    wa, wb = weights[k] * (1.0 - wy) * (1.0 - wx), weights[k] * (1.0 - wy) * wx
-                    wc, wd = weights[k] * wy * (1.0 - wx), weights[k] * wy * wx
-                    for e in range(n_energy):
-                        row[e] += wa * a[e] + wb * b[e] + wc * c[e] + wd * d[e]
+        for k in range(weights.size):
+            if radial:
+                fill_offsets(vectors, j, first, last, frames[k, 0], x)
+            else:
+                fill_camera(vectors, j, first, last, frames[k], x, y)
+            for i in range(first, last):
+                camera_x[k, i] = (x[i] - x0) * per_x
+                camera_y[k, i] = (y[i] - y0) * per_y
+        all_inside = True
+        for i in range(first, last):
+            inside = False
+            for e in range(n_energy):
+                row[e] = 0.0
+            for k in range(weights.size if selected[j, i] else 0):
+                at_x, at_y = camera_x[k, i], camera_y[k, i]
+                if not (0.0 <= at_x <= mx - 1.0 and (radial or 0.0 <= at_y <= my - 1.0)):
+                    continue
+                inside = True
+                lx, ly = min(int(at_x), mx - 2), max(min(int(at_y), my - 2), 0)
+                wx, wy = at_x - lx, 0.0 if radial else at_y - ly
+                hy = min(ly + 1, my - 1)
+                a, b, c, d = lattice[ly, lx], lattice[ly, lx + 1], lattice[hy, lx], lattice[hy, lx + 1]
+                wa, wb = weights[k] * (1.0 - wy) * (1.0 - wx), weights[k] * (1.0 - wy) * wx
+                wc, wd = weights[k] * wy * (1.0 - wx), weights[k] * wy * wx
+                for e in range(n_energy):
+                    row[e] += wa * a[e] + wb * b[e] + wc * c[e] + wd * d[e]
             for e in range(n_energy):
                 total[e, i] = row[e]
-        for e in range(n_energy):
-            if not safe[e]:
-                continue
-            here, marks = total[e], safe_bins[e, j]
-            n_safe = 0
-            n_selected = 0
-            for i in range(first, last):
-                is_safe = selected[j, i] & ((here[i] > 0.0) | (not need_background))
-                marks[i] = is_safe
-                safe_pixels[j, i] |= is_safe
-                n_safe += is_safe
-                n_selected += selected[j, i]
-            if n_safe < n_selected:
-                partial[e] = True
+            all_inside &= inside or not selected[j, i]
+        for n in range(n_energy):
+            e, here = energies[n], total[n]
+            marks = safe_bins[e, j]
+            if not need_background or (filled[n] and all_inside):
+                for i in range(first, last):
+                    marks[i] = selected[j, i]
+                    safe_pixels[j, i] |= selected[j, i]
+            else:
+                for i in range(first, last):
+                    marks[i] = selected[j, i] and here[i] > 0.0
+                    safe_pixels[j, i] |= marks[i]
+                    partial[e] |= selected[j, i] and not marks[i]
             if want:
                 # pixels that are not safe have no background: they add zero
                 per_quantum, step = scale[e] / quantum[e], quantum[e]
@@ -282,15 +237,6 @@ def add_events(energy, y, x, y0, x0, counts):
 
 
 @njit(nogil=True, cache=True)
-def offset_of(a, b, c, center):
-    """Offset of a direction from a pointing, deg."""
-    p = a - center[0]
-    q = b - center[1]
-    s = c - center[2]
-    return 2.0 * math.asin(min(0.5 * math.sqrt(p * p + q * q + s * s), 1.0)) * DEGREES
-
-
-@njit(nogil=True, cache=True)
 def offset_position(offset, nodes):
     """Lower node and weight of the upper one at an offset between the first and the last node."""
     low = 0
@@ -339,17 +285,22 @@ def add_exposure(
     nx = safe_pixels.shape[1]
     row = np.empty(n_true)
     total = np.zeros((n_true, nx))
+    offsets = np.zeros((weights.size, nx))
     sum_cells = cell_sums.size > 0
     y_start, y_stop, x_start, x_stop = box
     for j in range(y_start, y_stop):
         first, last = x_stop, x_start
         for i in range(x_start, x_stop):
+            if safe_pixels[j, i]:
+                first, last = min(first, i), max(last, i + 1)
+        for k in range(weights.size):
+            fill_offsets(vectors, j, first, last, centers[k], offsets[k])
+        for i in range(first, last):
             for t in range(n_true):
                 row[t] = 0.0
             if safe_pixels[j, i]:
-                first, last = min(first, i), max(last, i + 1)
                 for k in range(weights.size):
-                    offset = offset_of(vectors[0, j, i], vectors[1, j, i], vectors[2, j, i], centers[k])
+                    offset = offsets[k, i]
                     if nodes[0] <= offset <= nodes[nodes.size - 1]:
                         low, upper = offset_position(offset, nodes)
                         a, b = aeff[low], aeff[low + 1]

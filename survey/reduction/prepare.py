@@ -16,7 +16,8 @@ from survey.reduction import safe
 from survey.reduction.alignment import alignment_of
 from survey.reduction.axes import Axes
 from survey.reduction.camera import camera_frames
-from survey.reduction.kernels_contribution import background_rates, squared_chord
+from survey.reduction.kernels_angles import squared_chord
+from survey.reduction.kernels_contribution import background_rates
 from survey.reduction.ledger import Ledger
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
@@ -45,9 +46,7 @@ class _Responses(NamedTuple):
     notes: tuple[str, ...]
 
 
-def prepare(
-    observation: Observation, grid: SkyGrid, axes: Axes, settings: ReductionSettings
-) -> PreparedObservation:
+def prepare(observation: Observation, grid: SkyGrid, axes: Axes, settings: ReductionSettings) -> PreparedObservation:
     """Bring an observation to the survey's axes.
 
     Parameters
@@ -283,9 +282,7 @@ def _positions(events: Mapping[str, NDArray[Any]], grid: SkyGrid) -> tuple[NDArr
     return ra.astype(np.float64), dec.astype(np.float64)
 
 
-def _pixel_vectors(
-    grid: SkyGrid, window: Window, y: NDArray[np.int64], x: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _pixel_vectors(grid: SkyGrid, window: Window, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.float64]:
     """Unit vectors (3, n) of the centres of single pixels, NaN outside the window and off the sky."""
     vectors = np.full((3, y.size), np.nan)
     if not window.is_empty:

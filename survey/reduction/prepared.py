@@ -114,6 +114,19 @@ class PreparedObservation:
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
+    def filled_energy(self) -> NDArray[np.bool_]:
+        """Bins (e,) that have background everywhere inside its bounds."""
+        return (self.background_lattice.rate > 0).all(axis=(0, 1))
+
+    def background_covers(self, radius: float) -> bool:
+        """Whether a circle about the pointing at mid-run lies inside the bounds of the background in every time step."""
+        if self.pointing_moves or self.bkg.size == 0:
+            return False
+        low_x, high_x, low_y, high_y = self.bkg_bounds
+        reach = high_x if self.bkg_y.size == 0 else min(-low_x, high_x, -low_y, high_y)
+        return bool(radius <= reach)
+
+    @cached_property
     def background_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (k,) and camera frames (k, 3, 3) of the time steps; one for a radial background that does not move."""
         if self.step_weight.size > 1 and self.bkg_y.size == 0 and not self.pointing_moves:

@@ -13,9 +13,7 @@ NEGATIVE = 0.01
 """Part of the largest effective area that a value may lie below zero, and is then read as zero."""
 
 
-def effective_area(
-    table: ResponseTable, energy_true: EnergyAxis
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def effective_area(table: ResponseTable, energy_true: EnergyAxis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Effective area at the centres of the bins of true energy.
 
     Parameters
