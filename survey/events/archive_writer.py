@@ -80,7 +80,7 @@ def create_archive(
     table_of : callable
         Reads the response of a row of the plan and a kind: an example for every stack.
     """
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "status": "running",

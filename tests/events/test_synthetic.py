@@ -1,7 +1,12 @@
 """Synthetic observations are deterministic, and their events follow the responses that they carry."""
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import ICRS, AltAz, SkyCoord
+from astropy.coordinates.erfa_astrom import ErfaAstromInterpolator, erfa_astrom
+from astropy.time import TimeDelta
+from astropy.utils import iers
 
 from survey.events.synthetic import SyntheticSource, make_observation, make_observations
 from survey.events.synthetic_response import SyntheticInstrument
@@ -73,6 +78,46 @@ def test_background_table_predicts_its_events(form):
     integral = centre**index * (low ** (1 - index) - high ** (1 - index)) / (index - 1)
     expected = (rate * 1e6 * integral).sum() * observation.livetime
     assert observation.n_events == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("pointing", ["icrs", "altaz"])
+@pytest.mark.parametrize("alignment", ["RADEC", "ALTAZ", "REVERSE_LON_RADEC"])
+def test_background_is_aligned_as_it_says(alignment, pointing):
+    instrument = SyntheticInstrument(background_gradient=(0.2, -0.1), fov_alignment=alignment)
+    observation = make_observation(1, 83.6, -22.0, n_events=4000, instrument=instrument, pointing=pointing)
+    events, track = observation.events, observation.pointing
+    when = observation.reference.time + TimeDelta(events["TIME"], format="sec")
+    frame = AltAz(obstime=when, location=observation.location)
+    sky = SkyCoord(events["RA"], events["DEC"], unit="deg")
+    if pointing == "icrs":
+        center = SkyCoord(np.full(4000, track.ra), np.full(4000, track.dec), unit="deg")
+    else:
+        center = SkyCoord(AltAz(np.full(4000, track.az) * u.deg, np.full(4000, track.alt) * u.deg, **vars_of(frame)))
+    with iers.conf.set_temp("auto_download", False), erfa_astrom.set(ErfaAstromInterpolator(300 * u.s)):
+        target = frame if alignment == "ALTAZ" else ICRS()
+        sky, center = sky.transform_to(target), center.transform_to(target)
+    lon, lat = offsets(center.spherical, sky.spherical)
+    # The field-of-view longitude grows with falling azimuth, or to the west.
+    x = lon if alignment == "REVERSE_LON_RADEC" else -lon
+    expected = instrument.background_width**2 * np.array(instrument.background_gradient)
+    assert abs(x).max() < 3.01
+    np.testing.assert_allclose([x.mean(), lat.mean()], expected, rtol=0.2)
+
+
+def vars_of(frame):
+    return {"obstime": frame.obstime, "location": frame.location}
+
+
+def offsets(center, sky):
+    """Longitude and latitude (deg) of `sky` in the frame with `center` at its origin."""
+    turn = (sky.lon - center.lon).rad
+    lat, base = sky.lat.rad, center.lat.rad
+    x = np.cos(lat) * np.cos(turn)
+    y = np.cos(lat) * np.sin(turn)
+    z = np.sin(lat)
+    ahead = x * np.cos(base) + z * np.sin(base)
+    up = z * np.cos(base) - x * np.sin(base)
+    return np.degrees(np.arctan2(y, ahead)), np.degrees(np.arcsin(up))
 
 
 def test_source_follows_effective_area():
