@@ -39,7 +39,7 @@ def units_of(plan: SurveyPlan) -> list[Unit]:
     from survey.report.graph import picture_units
 
     reduction = reduction_units(plan)
-    maps = map_units(plan)
+    maps = list(map_units(plan))
     return [*reduction, *maps, *picture_units(plan, [unit.slot for unit in [*reduction, *maps]])]
 
 

@@ -85,7 +85,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     urls.write_bytes(plan.layout.attribution, _attribution(plan).encode())
     finalise(plan.cube, provenance=record["provenance"], complete=not failed)
     urls.write_bytes(
-        plan.layout.record, json.dumps(_finite(record), indent=1, sort_keys=True, allow_nan=False).encode()
+        plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode()
     )
 
 
