@@ -252,7 +252,7 @@ def test_hess_runs_come_back_and_faster(survey_data, tmp_path):
     for _ in range(5):
         for name, sources in (("fits", fits.sources), ("archive", other.sources)):
             for source in sources:
-                begun = time.perf_counter()
+                begun = time.process_time()
                 source.load()
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.process_time() - begun)
     assert median(seconds["archive"]) < 0.5 * median(seconds["fits"])
