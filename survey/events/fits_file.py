@@ -10,7 +10,6 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 BLOCK = 2880
 CARD = 80
@@ -33,8 +32,10 @@ class Hdu:
     ----------
     number : int
         Its place in the file, the primary HDU is 0.
-    cards : bytes
-        Its header, as it stands in the file.
+    header : mapping
+        Keywords and values; a keyword without a value is left out, of repeated ones the first counts.
+    place : int
+        Where its header begins.
     start, size : int
         Where its data begin, and how many bytes they are, without padding.
     content : memoryview
@@ -42,15 +43,11 @@ class Hdu:
     """
 
     number: int
-    cards: bytes
+    header: Header
+    place: int
     start: int
     size: int
     content: memoryview
-
-    @cached_property
-    def header(self) -> dict[str, HeaderValue]:
-        """Keywords and values; a keyword without a value, or one that is no FITS value, is left out."""
-        return parse_header(self.cards)
 
     @property
     def name(self) -> str:
@@ -139,9 +136,9 @@ class FitsFile:
             if start < 0:
                 broken = f"is truncated or corrupt: the header of HDU {len(hdus)} has no END"
                 break
-            cards = content[position:start]
+            header = parse_header(content[position:start])
             try:
-                size = _data_size(parse_header(cards), first=not hdus)
+                size = _data_size(header, first=not hdus)
             except FitsError as error:
                 broken = f"is corrupt: HDU {len(hdus)}: {error}"
                 break
@@ -151,7 +148,7 @@ class FitsFile:
                     f"{max(len(content) - start, 0)} are there"
                 )
                 break
-            hdus.append(Hdu(len(hdus), cards, start, size, view))
+            hdus.append(Hdu(len(hdus), header, position, start, size, view))
             position = start + -(-size // BLOCK) * BLOCK
             if position > len(content):
                 remark = f"the last block is not padded to {BLOCK} bytes"

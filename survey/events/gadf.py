@@ -163,7 +163,7 @@ class _Reading:
         self, locations: Mapping[str, HduLocation], wanted: Sequence[str]
     ) -> dict[ResponseKind, ResponseTable]:
         tables: dict[ResponseKind, ResponseTable] = {}
-        for kind in (*wanted, "rad_max"):
+        for kind in (*wanted, "rad_max") if wanted else ():
             location = locations.get(kind)
             if location is None or kind in tables:
                 continue

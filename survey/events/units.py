@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from astropy.units import UnitBase
 
 # As FITS writes them; other spellings that were seen.
 _SPELLING = {"tev": "TeV", "gev": "GeV", "mev": "MeV", "kev": "keV", "sec": "s", "seconds": "s", "degree": "deg"}
@@ -36,11 +40,11 @@ def normalise(unit: str) -> str | None:
             continue
         match = _FACTOR.fullmatch(token)
         if not match:
-            return None
+            return _general(unit)
         name = _SPELLING.get(match[1].lower(), match[1])
         powers[name] = powers.get(name, 0) + sign * int(match[2] or 1)
     result = " ".join(name if power == 1 else f"{name}{power}" for name, power in powers.items() if power)
-    return result if not result or _known(result) else None
+    return result if not result or _unit(result) is not None else None
 
 
 @lru_cache(maxsize=256)
@@ -51,15 +55,28 @@ def factor(unit: str, to: str) -> float | None:
         return None
     if found == to:
         return 1.0
+    one, other = _unit(found), _unit(to)
+    if one is None or other is None or not one.is_equivalent(other):
+        return None
+    return float(one.to(other))
+
+
+def _general(text: str) -> str | None:
+    """Spelling of a unit with brackets or factors, ``1 / (MeV s sr)``, as astropy understands it."""
+    import warnings
+
     import astropy.units as u
 
-    try:
-        return float(u.Unit(found, format="fits").to(u.Unit(to, format="fits")))
-    except (u.UnitConversionError, ValueError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        try:
+            return str(u.Unit(text.replace("^", "**")).to_string("fits"))
+        except (ValueError, TypeError):
+            return None
 
 
-def _known(unit: str) -> bool:
+@lru_cache(maxsize=256)
+def _unit(text: str) -> UnitBase | None:
     import warnings
 
     import astropy.units as u
@@ -68,7 +85,6 @@ def _known(unit: str) -> bool:
         # The FITS format warns of deprecated units, which are units all the same.
         warnings.simplefilter("ignore", u.UnitsWarning)
         try:
-            u.Unit(unit, format="fits")
+            return u.Unit(text, format="fits")
         except ValueError:
-            return False
-    return True
+            return None

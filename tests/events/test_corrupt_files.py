@@ -68,7 +68,7 @@ def victim(tmp_path_factory):
     folder = tmp_path_factory.mktemp("victim")
     source = small_store(folder / "store")
     content = (Path(source.root) / source.hdus[0].file).read_bytes()
-    headers = [(hdu.start - len(hdu.cards), hdu.start) for hdu in FitsFile.parse(content).hdus]
+    headers = [(hdu.place, hdu.start) for hdu in FitsFile.parse(content).hdus]
     broken = replace(source, root=str(folder), hdus=tuple(one._replace(file="broken.fits") for one in source.hdus))
     return broken, content, headers
 
@@ -102,7 +102,7 @@ def test_mutated_indexes_are_read_or_refused(tmp_path):
         path = Path(source.root) / f"{kind}-index.fits.gz"
         content = path.read_bytes()
         plain = gzip.decompress(content)
-        headers = [(hdu.start - len(hdu.cards), hdu.start) for hdu in FitsFile.parse(plain).hdus]
+        headers = [(hdu.place, hdu.start) for hdu in FitsFile.parse(plain).hdus]
         for _ in range(60):
             path.write_bytes(gzip.compress(mutate(plain, headers, rng), 1))
             with contextlib.suppress(DataStoreError):
