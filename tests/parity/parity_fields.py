@@ -96,7 +96,9 @@ PKS = Field(
 )
 FIELDS = {field.name: field for field in (MSH, CRAB, PKS)}
 
-# The safe range of every method, on one observation each: (observation, method, parameters).
+# The upper edge is none of the files' thresholds (100 TeV): the peer would lose the last bin to round-off.
+SAFE_ENERGY = (0.3, 110.0, 24)
+# The safe range of every method: (observation, method, parameters of the peer's SafeMaskMaker).
 SAFE_RANGES = (
     (20136, "aeff-default", {}),
     (20136, "aeff-max", {"aeff_percent": 10}),
@@ -105,7 +107,9 @@ SAFE_RANGES = (
     (20136, "bkg-peak", {}),
     (23523, "aeff-default", {}),
     (23523, "aeff-max", {"aeff_percent": 10}),
+    (23523, "aeff-max", {"aeff_percent": 10, "fixed_offset": 1.2}),
     (23523, "edisp-bias", {"bias_percent": 10}),
+    (23523, "edisp-bias", {"bias_percent": 10, "fixed_offset": 1.7}),
     (23523, "edisp-bias", {"bias_percent": 5}),
     (23523, "bkg-peak", {}),
     (33787, "aeff-max", {"aeff_percent": 10}),
@@ -131,3 +135,8 @@ EXCESS_RADIUS = 0.1
 SOURCE_OFFSETS = (
     (0.0, 0.0), (0.51, 0.33), (-0.87, 0.12), (1.21, -0.44), (0.05, 1.37), (-1.61, -0.9), (0.3, -2.05), (2.3, 0.4),
 )  # fmt: skip
+
+# The source whose counts are predicted from exported cubes.
+PREDICTION_INDEX = 2.3
+PREDICTION_AMPLITUDE = 1e-11
+GAUSSIAN_SIGMA = 0.15

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from parity_fields import Field
 
 from survey.events.datastore import DataStore, open_datastore
+from survey.events.fits_file import FitsFile
+from survey.events.gadf_responses import read_response
 from survey.events.observation import Observation
-from survey.events.source import load
+from survey.events.problems import Report
 from survey.reduction.axes import Axes
 from survey.reduction.contribution import contribution
 from survey.reduction.prepare import prepare
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
+from survey.response.table import ResponseTable
 from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
@@ -32,7 +37,7 @@ def store(data: Path) -> DataStore:
 def read(data: Path, obs_id: int) -> Observation:
     """One observation with all its responses."""
     (source,) = [source for source in store(data).sources if source.obs_id == obs_id]
-    return load(source)
+    return source.load()
 
 
 def grid(field: Field) -> SkyGrid:
@@ -104,3 +109,52 @@ def containment_radius(profile: NDArray[np.float64], fraction: float = 0.68) -> 
         if total > 0:
             radii[index] = np.interp(fraction * total, inside[index], RAD_EDGES)
     return radii
+
+
+def response_file(path: Path, kind: str) -> ResponseTable:
+    """The response of a kind in a file of its own, read as if an index listed it."""
+    report = Report(obs_id=0)
+    file = FitsFile.open(str(path))
+    for hdu in file.tables:
+        table = read_response(hdu, report=report)
+        if table is not None and table.kind == kind:
+            return table
+    raise LookupError(f"{path} has no response {kind!r}: {report.problems}")
+
+
+def window_of_peer(inputs: Mapping[str, NDArray], field: Field, *, uniform_response: bool) -> xr.Dataset:
+    """The peer's stacked dataset in the layout of a window of our cube.
+
+    Parameters
+    ----------
+    inputs : mapping
+        What `peer_maps` dumps.
+    field : Field
+        Its field.
+    uniform_response : bool
+        Put the dispersion of the map's centre everywhere: the peer folds exposures with that one.
+    """
+    edisp = inputs["edisp"]
+    if uniform_response:
+        # The peer's centre lies between four cells; it takes the nearest one, rounded up.
+        middle = np.array(edisp.shape[2:]) // 2
+        edisp = np.broadcast_to(edisp[:, :, middle[0], middle[1]][:, :, None, None], edisp.shape)
+    exposure = inputs["edisp_exposure"][:, 0]
+    safe = inputs["safe"]
+    return xr.Dataset(
+        {
+            "counts": (("energy", "y", "x"), np.where(safe, inputs["counts"], 0)),
+            "background": (("energy", "y", "x"), np.where(safe, inputs["background"], 0)),
+            "n_safe": (("energy", "y", "x"), safe.astype(np.int64)),
+            "exposure": (("energy_true", "y", "x"), inputs["exposure"]),
+            "irf_exposure": (("energy_true", "y_irf", "x_irf"), exposure),
+            "edisp_exposure": (("energy_true", "energy", "y_irf", "x_irf"), edisp * exposure[:, None]),
+            "psf_exposure": (("energy_true", "rad", "y_irf", "x_irf"), inputs["psf"] * exposure[:, None]),
+        },
+        coords={
+            "energy_edges": ("energy_edge", inputs["energy_edges"]),
+            "energy_true_edges": ("energy_true_edge", inputs["energy_true_edges"]),
+            "rad_edges": ("rad_edge", inputs["rad_edges"]),
+        },
+        attrs={"binsize": field.binsize, "cell": grid(field).cell},
+    )

@@ -9,9 +9,11 @@ import warnings
 from pathlib import Path
 
 import astropy.units as u
+import numpy as np
 from astropy.coordinates import SkyCoord
 from gammapy.data import DataStore
 from gammapy.datasets import MapDataset
+from gammapy.makers import MapDatasetMaker, SafeMaskMaker
 from gammapy.maps import MapAxis, WcsGeom
 from parity_fields import Field
 from regions import CircleSkyRegion
@@ -81,3 +83,35 @@ def cutout_width(field: Field) -> u.Quantity:
     The grid's centre is the reference point of its projection, so that pixels hardly shrink in a field of 9 degrees.
     """
     return (2.02 * field.offset_max + 0.1) * u.deg
+
+
+def safe_energies(field: Field, observation, place: SkyCoord | None = None, methods=None, **options) -> np.ndarray:
+    """Bins of reconstructed energy that are safe by the responses at one place, the pointing unless told otherwise.
+
+    The peer takes the dispersion of the nearest response cell and the background of the whole map; on a map of three
+    pixels around the place, with response cells as fine, these are those of the place.
+    """
+    if place is None:
+        place = observation.get_pointing_icrs(observation.tmid)
+    if methods is None:
+        methods = [name for name in field.safe_methods if name != "offset-max"]
+        options = {"aeff_percent": field.aeff_percent, "bias_percent": field.bias_percent}
+    if not methods:
+        return np.ones(field.energy[2], dtype=bool)
+    energy, energy_true = axes(field)
+    geom = WcsGeom.create(skydir=place, frame="icrs", proj="TAN", binsz=0.01, npix=(3, 3), axes=[energy])
+    dataset = MapDataset.create(geom, energy_axis_true=energy_true, binsz_irf=0.01, name="place")
+    maker = MapDatasetMaker(selection=["exposure", "background", "edisp"], background_oversampling=10)
+    dataset = maker.run(dataset, observation)
+    safe = SafeMaskMaker(methods=methods, position=place, **options)
+    return safe.run(dataset, observation).mask_safe.data[:, 1, 1]
+
+
+def reduce_to(field: Field, whole: MapDataset, observation, maker: MapDatasetMaker) -> MapDataset:
+    """One observation on its part of a field's grid, with its safe range."""
+    pointing = observation.get_pointing_icrs(observation.tmid)
+    dataset = whole.cutout(pointing, width=cutout_width(field), name=f"run-{observation.obs_id}")
+    dataset = maker.run(dataset, observation)
+    dataset = SafeMaskMaker(methods=["offset-max"], offset_max=field.offset_max * u.deg).run(dataset, observation)
+    dataset.mask_safe.data &= safe_energies(field, observation)[:, None, None]
+    return dataset

@@ -1,8 +1,8 @@
 """Stacks the MSH 15-52 field with the peer, makes its TS and excess maps, and dumps inputs and results.
 
 The maps are compared on equal inputs: the peer's stacked counts, background, exposure and responses are dumped in the
-layout of our cubes, so that our estimators can be run on them. TS maps: ``sum_over_energy_groups=False`` (a joint fit of
-all energy bins) and ``rtol=1e-4``, so that differences are not those of the peer's default stopping criterion, 1e-2.
+layout of our cubes, so that our estimators can be run on them. TS maps: ``sum_over_energy_groups=False`` (a joint fit
+of all energy bins) and ``rtol=1e-4``, so that differences are not those of the peer's default stopping criterion, 1e-2.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 from gammapy.estimators import ExcessMapEstimator, TSMapEstimator
-from gammapy.makers import FoVBackgroundMaker, MapDatasetMaker, SafeMaskMaker
+from gammapy.makers import FoVBackgroundMaker, MapDatasetMaker
 from gammapy.modeling.models import PointSpatialModel, PowerLawSpectralModel, SkyModel
 from parity_fields import EXCESS_RADIUS, KERNEL_WIDTH, MSH
-from peer_common import cutout_width, data_store, empty_dataset, exclusion_mask, output_folder
+from peer_common import data_store, empty_dataset, exclusion_mask, output_folder, reduce_to
 
 TS_NAMES = ("ts", "sqrt_ts", "norm", "norm_err", "niter", "stat", "stat_null", "npred_excess")
 TS_OPTIONAL = (*TS_NAMES, "norm_errn", "norm_errp", "norm_ul")
@@ -26,18 +26,10 @@ def stack():
     store = data_store()
     stacked = empty_dataset(MSH)
     maker = MapDatasetMaker()
-    safe = SafeMaskMaker(
-        methods=list(MSH.safe_methods),
-        offset_max=MSH.offset_max * u.deg,
-        aeff_percent=MSH.aeff_percent,
-        fixed_offset=0 * u.deg,
-    )
     scale = FoVBackgroundMaker(method="scale", exclusion_mask=exclusion_mask(MSH))
     for obs_id in MSH.obs_ids:
         observation = store.obs(obs_id)
-        pointing = observation.get_pointing_icrs(observation.tmid)
-        dataset = stacked.cutout(pointing, width=cutout_width(MSH), name=f"run-{obs_id}")
-        dataset = scale.run(safe.run(maker.run(dataset, observation), observation))
+        dataset = scale.run(reduce_to(MSH, stacked, observation, maker), observation)
         stacked.stack(dataset)
     return stacked
 

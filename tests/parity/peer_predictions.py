@@ -10,10 +10,9 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from gammapy.makers import MapDatasetMaker, SafeMaskMaker
 from gammapy.modeling.models import PowerLawSpectralModel
-from parity_fields import FIELDS, SOURCE_OFFSETS, Field
-from peer_common import axes, data_store, empty_dataset, output_folder
+from parity_fields import FIELDS, PREDICTION_AMPLITUDE, PREDICTION_INDEX, SOURCE_OFFSETS, Field
+from peer_common import axes, data_store, output_folder, safe_energies
 
 
 def positions(field: Field) -> SkyCoord:
@@ -26,27 +25,17 @@ def positions(field: Field) -> SkyCoord:
 def predict(field: Field, store) -> dict[str, np.ndarray]:
     """Predictions (observation, position, energy) and distances to the pointings."""
     energy, energy_true = axes(field)
-    flux = PowerLawSpectralModel(index=2.3, amplitude="1e-11 cm-2 s-1 TeV-1").integral(
+    flux = PowerLawSpectralModel(index=PREDICTION_INDEX, amplitude=f"{PREDICTION_AMPLITUDE} cm-2 s-1 TeV-1").integral(
         energy_true.edges[:-1], energy_true.edges[1:]
     )
     places = positions(field)
-    whole = empty_dataset(field)
-    maker = MapDatasetMaker(selection=["exposure", "edisp"])
-    safe = SafeMaskMaker(
-        methods=[name for name in field.safe_methods if name != "offset-max"],
-        aeff_percent=field.aeff_percent,
-        bias_percent=field.bias_percent,
-        fixed_offset=0 * u.deg,
-    )
     predicted = np.zeros((len(field.obs_ids), len(places), energy.nbin))
     separations = np.zeros(predicted.shape[:2])
     allowed = np.zeros((len(field.obs_ids), energy.nbin), dtype=bool)
     for i, obs_id in enumerate(field.obs_ids):
         observation = store.obs(obs_id)
         pointing = observation.get_pointing_icrs(observation.tmid)
-        dataset = maker.run(whole.cutout(pointing, width="1 deg", name=f"run-{obs_id}"), observation)
-        dataset.background = None
-        allowed[i] = safe.run(dataset, observation).mask_safe.data.any(axis=(1, 2))
+        allowed[i] = safe_energies(field, observation)
         livetime = observation.observation_live_time_duration
         offsets = separations[i] = places.separation(pointing).to_value("deg")
         for j, offset in enumerate(offsets * u.deg):

@@ -1,7 +1,7 @@
 """Reduces every observation of the fields with the peer and dumps what each gives, one file an observation.
 
 The background is integrated with ``background_oversampling=10``: the peer's default takes the two edges of a bin only.
-Thresholds are found at the pointing (``fixed_offset = 0``), not at the centre of a cut-out that the grid clips.
+Thresholds are found at the pointing, not at the centre of a cut-out that the grid clips.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from gammapy.makers import FoVBackgroundMaker, MapDatasetMaker, SafeMaskMaker
+from gammapy.makers import FoVBackgroundMaker, MapDatasetMaker
 from gammapy.modeling.models import PowerLawNormSpectralModel
 from parity_fields import FIELDS, Field
-from peer_common import axes, cutout_width, data_store, empty_dataset, exclusion_mask, output_folder
+from peer_common import axes, data_store, empty_dataset, exclusion_mask, output_folder, reduce_to
 
 RESPONSE_STRIDE = 2
 
@@ -82,19 +82,8 @@ def reduce_observation(field: Field, observation, target: Path, *, fov_rotation_
         fov_rotation_step=fov_rotation_step,
     )
     responses = MapDatasetMaker(selection=["psf", "edisp"])
-    safe = SafeMaskMaker(
-        methods=list(field.safe_methods),
-        offset_max=field.offset_max * u.deg,
-        aeff_percent=field.aeff_percent,
-        bias_percent=field.bias_percent,
-        fixed_offset=0 * u.deg,
-    )
     pointing = observation.get_pointing_icrs(observation.tmid)
-    dataset = whole.cutout(pointing, width=cutout_width(field), name=f"run-{observation.obs_id}")
-    dataset = maker.run(dataset, observation)
-    # The bias threshold reads the dispersion at the pointing.
-    dataset.edisp = responses.run(whole.cutout(pointing, width="1 deg", name="edisp"), observation).edisp
-    dataset = safe.run(dataset, observation)
+    dataset = reduce_to(field, whole, observation, maker)
     index = np.nonzero(dataset.counts.data)
     mask = dataset.mask_safe.data
     background = dataset.background.data

@@ -10,21 +10,9 @@ import numpy as np
 import parity_ours as ours
 import pytest
 from parity_fields import FIELDS
+from parity_windows import blocks, crop, load_dump
 
 RUNS = [(name, obs_id) for name, field in FIELDS.items() for obs_id in field.obs_ids]
-
-
-def crop(window, array, dump):
-    """The part of the peer's cut-out, from an array on our window; zero outside of it."""
-    y0, x0 = dump["corner"]
-    ny, nx = dump["shape"][1:]
-    result = np.zeros((*array.shape[:-2], ny, nx), dtype=array.dtype)
-    top, left = max(window.y0, y0), max(window.x0, x0)
-    bottom, right = min(window.y1, y0 + ny), min(window.x1, x0 + nx)
-    result[..., top - y0 : bottom - y0, left - x0 : right - x0] = array[
-        ..., top - window.y0 : bottom - window.y0, left - window.x0 : right - window.x0
-    ]
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +26,7 @@ def run(request, dumps, data):
     """One observation: field, the peer's dump, ours, and its window."""
     name, obs_id = request.param
     field = FIELDS[name]
-    with np.load(dumps / f"{name}-{obs_id}.npz") as archive:
-        dump = dict(archive)
-    shape = tuple(dump["shape"])
-    dump["safe"] = np.unpackbits(dump["safe"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    dump = load_dump(dumps / f"{name}-{obs_id}.npz")
     prepared = ours.prepared(field, ours.read(data, obs_id))
     window, variables = ours.of_observation(field, prepared)
     return field, dump, prepared, window, variables
@@ -61,11 +46,20 @@ def test_times(run):
     np.testing.assert_allclose(prepared.ontime, dump["ontime"], rtol=1e-6)
 
 
-def test_safe_range_is_identical(run):
-    """The mask of every bin and pixel."""
+def test_safe_range(run):
+    """The mask of every bin and pixel, but for bins in which the table of the background is empty.
+
+    The peer's maker fills those by interpolation (``background_interp_missing_data``) and opens them; here an empty bin
+    stays empty, and a bin without background is not safe. They are in the last bins of energy, and hold next to nothing.
+    """
     _, dump, _, window, variables = run
-    np.testing.assert_array_equal(crop(window, variables["n_safe"], dump) > 0, dump["safe"])
-    assert np.asarray(variables["n_safe"]).sum() == dump["safe"].sum()
+    found = crop(window, variables["n_safe"], dump) > 0
+    assert np.asarray(variables["n_safe"]).sum() == found.sum()
+    assert not np.any(found & ~dump["safe"])
+    closed = dump["safe"] & ~found
+    assert not closed[:20].any()
+    assert closed.mean() < 1e-2
+    assert dump["background"][closed].sum() < 1e-4 * dump["background_sum"].sum()
 
 
 def test_counts_are_identical(run):
@@ -73,7 +67,7 @@ def test_counts_are_identical(run):
     _, dump, prepared, window, variables = run
     expected = np.zeros(dump["shape"], dtype=np.int64)
     expected[tuple(dump["counts_index"])] = dump["counts"]
-    expected *= dump["safe"]
+    expected[~dump["safe"]] = 0
     np.testing.assert_array_equal(crop(window, variables["counts"], dump), expected)
     assert variables["counts"].sum() == expected.sum() == prepared.n_in_cube == prepared.ledger.in_cube
 
@@ -95,16 +89,22 @@ def test_background_by_energy(run):
     np.testing.assert_allclose(found, expected, rtol=0.01)
 
 
-def test_background_by_pixel(run):
-    """Before normalisation: within 2 % in every pixel above 0.1 counts, in all energies together and in each."""
+@pytest.mark.parametrize("size", [1, 5], ids=["0.02-deg", "0.1-deg"])
+def test_background_by_pixel(run, size):
+    """Before normalisation: within 2 % in every pixel above 0.1 counts, in all energies together and in each.
+
+    In pixels of 0.1 degree too, since those of 0.02 degree mostly hold less.
+    """
     _, dump, _, window, variables = run
     expected = np.where(dump["safe"], dump["background"], 0).astype(float)
     found = crop(window, variables["background"], dump)
-    bins = expected > 0.1
-    np.testing.assert_allclose(found[bins], expected[bins], rtol=0.02)
-    image, ours_image = expected.sum(axis=0), found.sum(axis=0)
-    assert (image > 0.1).sum() > 1000
-    np.testing.assert_allclose(ours_image[image > 0.1], image[image > 0.1], rtol=0.02)
+    compared = 0
+    for one, other in [*zip(found, expected, strict=True), (found.sum(axis=0), expected.sum(axis=0))]:
+        one, other = blocks(one, size), blocks(other, size)
+        where = other > 0.1
+        compared += np.count_nonzero(where)
+        np.testing.assert_allclose(one[where], other[where], rtol=0.02)
+    assert compared > 1000 or size == 1
 
 
 def r68_and_rows(run):
@@ -136,15 +136,21 @@ def test_psf_radius(run):
 
 
 def test_dispersion_rows(run):
-    """Sum of absolute differences of every row within 1 %, over bins of the safe range, where there is exposure."""
-    _, _, prepared, _, variables = run
+    """Sum of absolute differences of every row within 1 %, where there is exposure.
+
+    Over the bins that are safe in all pixels of a cell that are in the field of view: our numerators hold the safe
+    range, a bin that is not safe holds nothing. Below 1e-6 of the peak the exposure is a few quanta, and rows show it.
+    """
+    field, _, prepared, window, variables = run
     dump, inside, y, x, exposure = r68_and_rows(run)
-    safe = prepared.safe_energy
     with np.errstate(invalid="ignore", divide="ignore"):
         rows = variables["edisp_exposure"][:, :, y, x] / exposure[:, None]
-    difference = np.abs(rows - dump["edisp"][:, :, inside])[:, safe].sum(axis=1)
-    where = exposure > 0
+    safe, any_safe = variables["n_safe"], variables["n_observations"]
+    cell = ours.grid(field).cell
+    whole = np.array([blocks(layer, cell) for layer in safe]) == blocks(any_safe, cell)
+    assert window.shape[0] % cell == window.shape[1] % cell == 0
+    difference = np.where(whole[:, y, x], np.abs(rows - dump["edisp"][:, :, inside]), 0).sum(axis=1)
+    where = exposure > 1e-6 * exposure.max()
     assert where.sum() > 1000
     assert difference[where].max() < 0.01
-    # Bins that are not safe hold nothing, in every cell that the offset cut does not touch or touches.
-    assert not np.nan_to_num(rows)[:, ~safe].any()
+    assert not np.nan_to_num(rows)[:, ~prepared.safe_energy].any()
