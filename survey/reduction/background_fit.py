@@ -22,7 +22,7 @@ from survey.sky.grid import SkyGrid
 from survey.sky.pixels import PixelGeometry
 
 N_STEPS = 200
-TOLERANCE = 1e-10
+TOLERANCE = 1e-7
 """Newton's method stops when the step is smaller than this, in units of the errors."""
 
 
@@ -229,6 +229,6 @@ def _fit_tilt(totals: FieldTotals, energy: NDArray[np.float64]) -> tuple[float, 
         scale = 1.0
         while likelihood(log_norm + scale * step[0], tilt + scale * step[1]) < current and scale > 1e-9:
             scale *= 0.5
-        log_norm, tilt = log_norm + scale * step[0], tilt + scale * step[1]
+        log_norm, tilt = log_norm + scale * float(step[0]), tilt + scale * float(step[1])
         current = likelihood(log_norm, tilt)
     return None
