@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from survey.events.datastore import open_datastore
 from survey.events.gadf_writer import observation_hdus, write_hdus, write_store
 from survey.events.synthetic import make_observation, make_observations
 from survey.events.synthetic_response import SyntheticInstrument
@@ -118,3 +119,32 @@ def test_equal_obs_ids_are_refused(tmp_path):
     observation = make_observation(1, 10.0, -20.0, n_events=5)
     with pytest.raises(ValueError, match="OBS_ID 1 is there twice"):
         write_store(tmp_path, [observation, observation])
+
+
+@pytest.mark.parametrize("pointing", ["icrs", "altaz", "table"])
+@pytest.mark.parametrize("form", ["bkg_2d", "bkg_3d"])
+def test_what_is_written_is_read(tmp_path, pointing, form):
+    instrument = SyntheticInstrument(bkg_form=form, background_gradient=(0.1, 0.0), rad_max=0.2, lo_thres=0.3)
+    options = {"pointing": pointing, "instrument": instrument, "extra_columns": True, "n_gti": 2}
+    observation = make_observation(5, 83.0, -22.0, store="store", **options)
+    write_store(tmp_path / "store", [observation])
+    (source,) = open_datastore(tmp_path / "store").sources
+    read = source.load()
+    assert read.identity == observation.identity
+    assert read.notes == ()
+    assert list(read.events) == list(observation.events)
+    for name, values in observation.events.items():
+        assert read.events[name].dtype == values.dtype
+        np.testing.assert_array_equal(read.events[name], values)
+    assert read.responses.keys() == observation.responses.keys()
+    for kind, table in observation.responses.items():
+        other = read.responses[kind]
+        assert [axis.name for axis in other.axes] == [axis.name for axis in table.axes]
+        assert other.axes_hash == table.axes_hash
+        for name, values in table.values.items():
+            np.testing.assert_array_equal(other.values[name], values)
+    assert read.pointing.mode == pointing
+    assert read.pointing.ra == pytest.approx(83.0, abs=1e-9)
+    assert read.livetime == pytest.approx(observation.livetime, rel=1e-12)
+    np.testing.assert_array_equal(read.gti_start, observation.gti_start)
+    assert read.responses["aeff"].metadata["LO_THRES"] == 0.3
