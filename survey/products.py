@@ -71,7 +71,7 @@ class Run:
 
         from survey.store import urls
 
-        return Table.read(io.StringIO(urls.read_bytes(self.layout.observations).decode()), format="ascii.ecsv")
+        return Table.read(io.BytesIO(urls.read_bytes(self.layout.observations)), format="ascii.ecsv")
 
     @property
     def n_set_aside(self) -> int:

@@ -43,6 +43,8 @@ class Engine(DistributedEngine):
             "memory_limit": limit,
             "dashboard_address": address,
             "silence_logs": logging.CRITICAL,
+            # Without a dashboard the scheduler still serves its state: at a free port, not at one that others fight for.
+            "scheduler_kwargs": {} if address else {"dashboard_address": "127.0.0.1:0"},
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
         return LocalCluster(**{**options, **self.config.options})
