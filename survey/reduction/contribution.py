@@ -253,7 +253,8 @@ def masks_and_background(
     if not want and not needed:
         kernels.mark_safe(selected, box, safe, safe_pixels, safe_bins)
         return _Masks(box, safe_pixels, safe_bins, partial)
-    lattice, *place = prepared.background_lattice.arguments
+    lattice, radial, x0, y0, per_x, per_y = prepared.background_lattice.arguments
+    weights, frames = prepared.background_steps
     filled = prepared.filled_energy
     asked = safe
     if not want and prepared.background_covers(offset_max):
@@ -268,9 +269,14 @@ def masks_and_background(
         geometry.solid_angle,
         selected,
         box,
-        *prepared.background_steps,
+        weights,
+        frames,
         lattice if energies.size == safe.size else np.ascontiguousarray(lattice[:, :, energies]),
-        *place,
+        radial,
+        x0,
+        y0,
+        per_x,
+        per_y,
         energies,
         filled[energies],
         needed,

@@ -116,7 +116,7 @@ class PreparedObservation:
     @cached_property
     def filled_energy(self) -> NDArray[np.bool_]:
         """Bins (e,) that have background everywhere inside its bounds."""
-        return (self.background_lattice.rate > 0).all(axis=(0, 1))
+        return np.asarray((self.background_lattice.rate > 0).all(axis=(0, 1)))
 
     def background_covers(self, radius: float) -> bool:
         """Whether a circle about the pointing at mid-run lies inside the bounds of the background in every time step."""
@@ -171,7 +171,7 @@ class PreparedObservation:
     @classmethod
     def from_bytes(cls, content: bytes) -> PreparedObservation:
         """Inverse of `to_bytes`; ValueError for a file of another format."""
-        arrays = unpack(content)
+        arrays: dict[str, Any] = unpack(content)
         plain = json.loads(arrays.pop(PLAIN).tobytes())
         found = plain.pop("format")
         if found != FORMAT:

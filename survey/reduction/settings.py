@@ -58,7 +58,7 @@ class ReductionSettings:
     events_outside_gti: Literal["keep", "drop"] = "keep"
     fov_alignment: Literal["auto", "RADEC", "ALTAZ"] = "auto"
     selection: tuple[str, ...] = SELECTION
-    rotation_step: float = 1.0
+    rotation_step: float = 2.0
     drift_step: float = 0.1
 
     def __post_init__(self) -> None:
@@ -78,4 +78,5 @@ class ReductionSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ReductionSettings:
         """Inverse of `as_dict`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**plain)
