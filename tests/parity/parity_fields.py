@@ -140,3 +140,10 @@ SOURCE_OFFSETS = (
 PREDICTION_INDEX = 2.3
 PREDICTION_AMPLITUDE = 1e-11
 GAUSSIAN_SIGMA = 0.15
+
+# Fields, observations and pixels (y, x) of the Asimov sources: near the centre, and 1.5 deg off.
+ASIMOV = {
+    "msh1552": (MSH.obs_ids[:5], ((200, 200), (250, 256))),
+    "crab": (CRAB.obs_ids, ((225, 225), (275, 281))),
+}
+ASIMOV_HALF = 40

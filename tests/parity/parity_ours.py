@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from parity_fields import Field
+from parity_fields import PREDICTION_AMPLITUDE, PREDICTION_INDEX, Field
 
+from survey.estimators.response_at import Responses
 from survey.events.datastore import DataStore, open_datastore
 from survey.events.fits_file import FitsFile
 from survey.events.gadf_responses import read_response
 from survey.events.observation import Observation
 from survey.events.problems import Report
+from survey.models import PowerLaw
 from survey.reduction.axes import Axes
-from survey.reduction.contribution import contribution
+from survey.reduction.contribution import VARIABLES, accumulate, contribution
 from survey.reduction.prepare import prepare
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
@@ -26,6 +28,7 @@ from survey.response.table import ResponseTable
 from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
+from survey.store.variables import CUBE
 
 
 @lru_cache(maxsize=2)
@@ -109,6 +112,30 @@ def containment_radius(profile: NDArray[np.float64], fraction: float = 0.68) -> 
         if total > 0:
             radii[index] = np.interp(fraction * total, inside[index], RAD_EDGES)
     return radii
+
+
+def cube(
+    field: Field, observations: Iterable[PreparedObservation], variables: tuple[str, ...] = VARIABLES
+) -> xr.Dataset:
+    """The stacked cube of a field on its whole grid, in memory."""
+    pixels, bins = grid(field), axes(field)
+    sums = accumulate(observations, pixels.geometry(pixels.full_window), bins, variables=variables)
+    return xr.Dataset(
+        {name: (CUBE[name].dims, values) for name, values in sums.items()},
+        coords={
+            "energy_edges": ("energy_edge", bins.energy.edges),
+            "energy_true_edges": ("energy_true_edge", bins.energy_true.edges),
+            "rad_edges": ("rad_edge", bins.rad_edges),
+        },
+        attrs={"binsize": field.binsize, "cell": pixels.cell},
+    )
+
+
+def predicted_counts(dataset: xr.Dataset, y: int, x: int) -> NDArray[np.float64]:
+    """Counts of the test source at a pixel of a cube, in its safe range, before the PSF, by bin of energy."""
+    spectrum = PowerLaw(index=PREDICTION_INDEX, amplitude=PREDICTION_AMPLITUDE * 1e4)
+    size = dataset.sizes["energy"]
+    return Responses(dataset, spectrum, slice(0, size)).exposure(y, y + 1, x, x + 1)[0, 0]
 
 
 def response_file(path: Path, kind: str) -> ResponseTable:

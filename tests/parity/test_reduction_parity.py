@@ -12,6 +12,9 @@ import pytest
 from parity_fields import FIELDS
 from parity_windows import blocks, crop, load_dump
 
+from survey.reduction.background_fit import field_of_view, field_of_view_totals, fit_background
+from survey.sky.regions import ExclusionSpec, exclusion_mask
+
 RUNS = [(name, obs_id) for name, field in FIELDS.items() for obs_id in field.obs_ids]
 
 
@@ -154,3 +157,33 @@ def test_dispersion_rows(run):
     assert where.sum() > 1000
     assert difference[where].max() < 0.01
     assert not np.nan_to_num(rows)[:, ~prepared.safe_energy].any()
+
+
+@pytest.fixture(scope="module")
+def totals(run):
+    """Counts and background outside the exclusion, on the whole field of view."""
+    field, _, prepared, *_ = run
+    pixels = ours.grid(field)
+    geometry = field_of_view(prepared, pixels)
+    regions = tuple({"frame": f, "lon": lon, "lat": lat, "radius": radius} for f, lon, lat, radius in field.exclusion)
+    excluded = exclusion_mask(geometry, ExclusionSpec(regions=regions))
+    return field_of_view_totals(prepared, pixels, ours.axes(field), geometry, excluded)
+
+
+@pytest.mark.parametrize("method", ["scale", "fit"])
+def test_norms(run, totals, method):
+    """Norms within 0.5 % (all these runs lie wholly on their grids), errors too."""
+    field, dump, *_ = run
+    fit = fit_background(totals, ours.axes(field), method=method)
+    assert fit.ok
+    np.testing.assert_allclose(fit.norm, dump[f"norm_{method}"], rtol=0.005)
+    np.testing.assert_allclose(fit.norm_err, dump[f"norm_{method}_error"], rtol=0.02)
+
+
+def test_tilts(run, totals):
+    """Norm and tilt together: within a fiftieth of their errors and 0.5 %."""
+    field, dump, *_ = run
+    fit = fit_background(totals, ours.axes(field), method="fit", tilt=True)
+    np.testing.assert_allclose(fit.norm, dump["norm_tilt"], rtol=0.005)
+    np.testing.assert_allclose(fit.tilt, dump["tilt"], atol=0.05 * float(dump["tilt_error"]))
+    np.testing.assert_allclose(fit.tilt_err, dump["tilt_error"], rtol=0.05)
