@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from survey.version import __version__
+
 if TYPE_CHECKING:
     from survey.pipeline import plan, run
     from survey.products import Run
     from survey.products import open_run as open
 
-__version__ = "0.1.0"
 __all__ = ["Run", "__version__", "open", "plan", "run"]
 
 _LAZY = {

@@ -175,9 +175,9 @@ def export(outdir: Outdir) -> None:
     """Write the cube of a run as DL4 FITS that Gammapy reads."""
     with _answers():
         _keep_kernels()
-        from survey.report.export import export as write_dataset
+        from survey.products import open_run
 
-        typer.echo(f"wrote {write_dataset(outdir)}")
+        typer.echo(f"wrote {open_run(outdir).export()}")
 
 
 @app.command()

@@ -73,6 +73,16 @@ class Run:
 
         return Table.read(io.BytesIO(urls.read_bytes(self.layout.observations)), format="ascii.ecsv")
 
+    def export(self) -> str:
+        """Write the cube as ``dataset.fits``, which ``gammapy.datasets.MapDataset.read`` opens; returns where it is."""
+        from survey.report.dataset import map_dataset, to_bytes
+        from survey.store import urls
+
+        cube = self.cube
+        hdus = map_dataset(cube, cube.sky.wcs, cell=int(cube.attrs["cell"]), name=str(self.record["dataset"]))
+        urls.write_bytes(self.layout.dataset, to_bytes(hdus))
+        return self.layout.dataset
+
     @property
     def n_set_aside(self) -> int:
         """Observations that were set aside."""

@@ -15,7 +15,6 @@ import numpy as np
 from astropy.table import Table
 
 from cluster import Outcome, Outcomes
-from survey import __version__
 from survey.events.problems import Problem
 from survey.outputs import provenance_of_cube
 from survey.reduction.graph import (
@@ -30,6 +29,7 @@ from survey.store import urls
 from survey.store.cube import finalise, open_cube, write_tables
 from survey.store.provenance import provenance
 from survey.survey_plan import SurveyPlan
+from survey.version import __version__
 
 FLOAT_COLUMNS = {
     "ra_pnt": ("deg", "right ascension of the pointing at mid-run, ICRS"),
@@ -84,9 +84,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     record = _record(plan, outcomes, rows, ledger, failed, seconds)
     urls.write_bytes(plan.layout.attribution, _attribution(plan).encode())
     finalise(plan.cube, provenance=record["provenance"], complete=not failed)
-    urls.write_bytes(
-        plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode()
-    )
+    urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
 
 
 def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from survey.reduction.axes import Axes
 from survey.reduction.graph import BACKGROUND_TILES, TILES
 from survey.sky.tiles import Tile
 from survey.store.variables import Variable
-from survey.survey_plan import SurveyPlan
+
+if TYPE_CHECKING:
+    from survey.survey_plan import SurveyPlan
 
 EXCESS, TS = "excess", "ts"
 STAGE_VERSIONS = {EXCESS: 1, TS: 1}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cluster import Unit, unit_key
 from survey.sky.tiles import Tile
 from survey.store.variables import CUBE
-from survey.survey_plan import SurveyPlan
+
+if TYPE_CHECKING:
+    from survey.survey_plan import SurveyPlan
 
 OBSERVATIONS, BACKGROUND, TILES, BACKGROUND_TILES = "observations", "background", "tiles", "background-tiles"
 STAGE_VERSIONS = {OBSERVATIONS: 1, BACKGROUND: 1, TILES: 1, BACKGROUND_TILES: 1}

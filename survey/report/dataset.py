@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-import survey
+from survey.version import __version__
 
 Axis = tuple[str, NDArray[np.float64]]
 COLUMNS = {"energy": ("ENERGY", "E_MIN", "E_MAX"), "energy_true": ("ENERGY_TRUE", "ENERGY_TRUE_MIN", "ENERGY_TRUE_MAX")}
@@ -103,7 +103,7 @@ def map_dataset(cube: xr.Dataset, wcs: WCS, *, cell: int, name: str = "stacked")
     """
     primary = fits.PrimaryHDU()
     primary.header["NAME"] = name
-    primary.header["CREATOR"] = f"gammasurvey {survey.__version__}"
+    primary.header["CREATOR"] = f"gammasurvey {__version__}"
     hdus: list = [primary]
     energy: Axis = (
         ("energy", cube["energy_edges"].values) if "energy_edges" in cube.variables else ("energy", np.array([]))

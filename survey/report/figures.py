@@ -137,7 +137,7 @@ def draw_map(
             continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
     colour_bar = figure.colorbar(image, ax=axes, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
     colour_bar.set_label(unit)
-    axes.set_title(title, fontsize=11, pad=12)
+    axes.set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
     return figure
 
 

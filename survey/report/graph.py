@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import Unit, unit_key
 from survey.estimators.graph import EXCESS, TS, chosen_maps, map_url
 from survey.reduction.graph import BACKGROUND_TILES, TILES
-from survey.survey_plan import SurveyPlan
+
+if TYPE_CHECKING:
+    from survey.survey_plan import SurveyPlan
 
 PICTURES = "pictures"
 STAGE_VERSIONS = {PICTURES: 1}

@@ -21,6 +21,8 @@ from survey.store.cube import open_cube
 
 FEW_BANDS = 4
 """Energy bands up to which every map is drawn in each; with more, just the significance is, and sums of what adds up."""
+DRAWN = ("counts", "background", "excess", "sqrt_ts", "flux", "flux_ul")
+"""Maps that are drawn; all are written as FITS images."""
 ADDITIVE = ("counts", "background", "excess", "npred", "npred_excess")
 
 
@@ -38,7 +40,7 @@ def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str]) 
     else:
         image = sum_over_energy(array)
     urls.write_bytes(f"{out}{variable}.fits", to_fits(image, wcs, unit=unit, name=variable))
-    shown = np.where(image == 0, np.nan, image) if variable == "exposure" else image.astype(np.float64)
+    shown = np.where(cube["n_observations"].values > 0, image, np.nan)
     urls.write_bytes(f"{out}{variable}.png", to_png(draw_map(shown, wcs, name=variable, title=title, unit=unit)))
     return {}
 
@@ -64,10 +66,12 @@ def draw_maps(*, url: str, out: str, prefix: str, done: frozenset[str]) -> dict[
         values = array.values
         bands = maps["energy_edges"].values if values.ndim == 3 else None
         urls.write_bytes(f"{out}{prefix}_{name}.fits", to_fits(values, wcs, unit=unit, name=name, bands=bands))
+        drawn.append(name)
+        if name not in DRAWN:
+            continue
         for suffix, title, image in _images(array, maps):
             figure = draw_map(image.astype(np.float64), wcs, name=name, title=title, unit=unit)
             urls.write_bytes(f"{out}{prefix}_{name}{suffix}.png", to_png(figure))
-        drawn.append(name)
     return {"maps": drawn}
 
 
