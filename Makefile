@@ -36,7 +36,16 @@ $(PEER_STAMP): tests/parity/requirements.txt
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/python -m survey.demo
+	@if [ -d "$$SURVEY_DATA/hess-dl3-dr1" ]; then \
+	  $(BIN)/survey run configs/hess-msh1552.yaml --set general.outdir=$(CURDIR)/demo; status=$$?; \
+	  [ $$status -eq 0 ] || [ $$status -eq 3 ] || exit $$status; \
+	  echo "Pictures and FITS images: $(CURDIR)/demo/maps; begin with ts_sqrt_ts.png"; \
+	else \
+	  echo "The demo needs the public H.E.S.S. data (50 MB), and SURVEY_DATA does not lead to them. Download them with"; \
+	  echo "    $(BIN)/survey data fetch hess-dl3-dr1 --to data"; \
+	  echo "    SURVEY_DATA=$(CURDIR)/data make demo"; \
+	  exit 1; \
+	fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -90,7 +90,7 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check CONFIG and say all that is wrong with it."""
+    """Check CONFIG and read the observations that it selects; say all that is wrong."""
     with _answers():
         settings = _load(config, overrides or ())
         wcs, axes = settings.datasets.geom.wcs, settings.datasets.geom.axes
@@ -101,6 +101,11 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
             f"{axes.energy.min:g} to {axes.energy.max:g}; "
             f"makes {', '.join(['cube', *stages])} in {settings.general.outdir}"
         )
+        from survey import pipeline
+
+        found = pipeline.validate(settings)
+        typer.echo(str(found))
+        raise typer.Exit(found.exit_status)
 
 
 @app.command()

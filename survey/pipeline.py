@@ -214,6 +214,40 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     )
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What the check of a configuration and of its observations found; its text is for people."""
+
+    lines: tuple[str, ...]
+    observations: int
+    errors: int
+
+    def __str__(self) -> str:
+        end = f"{self.observations} observations selected, {self.errors} problems that set observations aside"
+        return "\n".join([*self.lines, end])
+
+    @property
+    def exit_status(self) -> int:
+        """0 when all observations can be used, 3 when some will be set aside."""
+        return 3 if self.errors else 0
+
+
+def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Sequence[str] = ()) -> Validation:
+    """Check a configuration, and read every observation that it selects.
+
+    Raises
+    ------
+    Refusal
+        When the run would be refused.
+    """
+    from survey.survey_plan import check_observations
+
+    resolved = make_plan(load_config(config, overrides))
+    problems = check_observations(resolved)
+    errors = {problem.obs_id for problem in problems if problem.severity == "error"}
+    return Validation(tuple(summarise_problems(problems)), len(resolved.sources), len(errors))
+
+
 def status(outdir: str | Path) -> StatusSummary:
     """How far the run in `outdir` is.
 

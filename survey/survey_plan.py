@@ -14,7 +14,7 @@ from astropy.coordinates import SkyCoord
 
 from survey.config import SurveyConfig
 from survey.config_datasets import RegionConfig
-from survey.events.datastore import DataStore, open_datastore
+from survey.events.datastore import DataStore, check_datastore, open_datastore
 from survey.events.observation import ObservationRejected
 from survey.events.problems import DataStoreError, Problem, summary
 from survey.events.selection import select
@@ -22,7 +22,7 @@ from survey.events.source import ObservationSource
 from survey.layout import Layout
 from survey.reduction.axes import Axes
 from survey.reduction.settings import ReductionSettings
-from survey.reduction.stages import POINTING_TOLERANCE
+from survey.reduction.stages import POINTING_TOLERANCE, needed_responses
 from survey.refusal import Refusal
 from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
@@ -145,8 +145,11 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
             continue
         kept.append(source)
         footprints.append(footprint)
-    if selection.strict and any(problem.severity == "error" for problem in problems):
-        raise Refusal([f"observations: {line}" for line in summary(problems)])
+    if selection.strict:
+        problems += [problem for problem in _checked(store, kept, settings) if problem not in problems]
+        if any(problem.severity == "error" for problem in problems):
+            lines = [line for line in summary(problems) if line.startswith("error")]
+            raise Refusal([f"observations (strict): {line}" for line in lines])
     return SurveyPlan(
         config=config,
         layout=Layout(config.general.outdir),
@@ -159,6 +162,21 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         footprints=tuple(footprints),
         problems=tuple(problems),
     )
+
+
+def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:
+    """Read the observations of a plan and return all problems there are, those of the index first."""
+    found = _checked(plan.store, list(plan.sources), plan.settings)
+    return (*plan.problems, *(problem for problem in found if problem not in plan.problems))
+
+
+def _checked(
+    store: DataStore, sources: list[ObservationSource], settings: ReductionSettings
+) -> tuple[Problem, ...]:
+    """Problems that reading some observations of a store shows."""
+    chosen = {source.identity for source in sources}
+    rows = [row for row, source in enumerate(store.sources) if source.identity in chosen]
+    return check_datastore(store.take(rows), responses=needed_responses(settings))
 
 
 def make_grid(config: SurveyConfig) -> SkyGrid:

@@ -35,10 +35,21 @@ AXES: Mapping[str, tuple[str, str]] = {
 class GridLike(Protocol):
     """What a template needs to know of a pixel grid."""
 
-    cell: int
-    chunk: int
-    tile: int
-    binsize: float
+    @property
+    def cell(self) -> int:
+        """Pixels along the side of a response cell."""
+
+    @property
+    def chunk(self) -> int:
+        """Pixels along the side of an inner chunk."""
+
+    @property
+    def tile(self) -> int:
+        """Pixels along the side of a tile."""
+
+    @property
+    def binsize(self) -> float:
+        """Pixel size, deg."""
 
     @property
     def shape(self) -> tuple[int, int]:
