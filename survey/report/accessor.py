@@ -113,7 +113,7 @@ class SkyAccessor:
             elif array.sizes[dim] == 1:
                 array = array.isel({dim: 0})
             else:
-                array = array.sum(dim, keep_attrs=True)
+                array = array.sum(str(dim), keep_attrs=True)
         values = array.values.astype(np.float64)
         return draw_map(
             values, self.wcs, name=name, title=title, unit=str(array.attrs.get("units", "")), regions=regions
