@@ -4,9 +4,9 @@ The bins of a window are fitted against template x scale, where the scale belong
 counts are visited one by one, through a sparse table sorted by row, then column, then energy; sums of the template over
 all bins come from tables of the safe range, or from a dense loop where that range ends within the window.
 
-Layouts put x last, so that inner loops run over neighbouring numbers: window arrays are (y, energy, x), templates
-(cell, y, energy, x). Templates change from cell to cell along x between `left` and `right` with weight `share`; along y
-`blend` has already brought them to the row.
+Layouts put energy last, so that a window's row of (x, energy) is one run of numbers, in the order of a template's row:
+window arrays are (y, x, energy), templates (cell, y, x, energy). Templates change from cell to cell along x between
+`left` and `right` with weight `share`; along y `blend` has already brought them to the row.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ import math
 import numpy as np
 from numba import njit
 
-from survey.fitting.kernels_norm import asimov_norm, norm_moments, profile_up, solve_norm, sum_log
+from survey.fitting.kernels_norm import asimov_norm, norm_moments, pole_of, profile_up, solve_norm, sum_log
 
 _FAST = {"reassoc", "contract", "nsz"}
-_FASTER = {"reassoc", "contract", "nsz", "nnan"}
-"""For maxima of numbers that are never NaN."""
 
 NORM, NORM_ERR, TS, TOTAL, NITER, SUCCESS, ERRN, ERRP, UL, SENSITIVITY = range(10)
 """Rows of the result: norm, its error, TS, template's sum, iterations, convergence, and the optional quantities."""
@@ -41,123 +39,178 @@ def count_filled(counts, start):
     Parameters
     ----------
     counts : array of float64
-        Shape (y, energy, x).
+        Shape (y, x, energy).
     start : array of int64
         Shape (y + 1,); overwritten.
     """
     start[0] = 0
     for y in range(counts.shape[0]):
         filled = 0
-        for e in range(counts.shape[1]):
-            for x in range(counts.shape[2]):
-                if counts[y, e, x] > 0.0:
+        for x in range(counts.shape[1]):
+            for e in range(counts.shape[2]):
+                if counts[y, x, e] > 0.0:
                     filled += 1
         start[y + 1] = start[y] + filled
 
 
 @njit(nogil=True, cache=True)
-def list_filled(counts, inverse, size, start, column, key, energy, count, ratio):
+def list_filled(counts, inverse, start, column, key, energy, count, ratio):
     """Sparse table of the bins with counts, sorted by row, then column, then energy.
 
     Parameters
     ----------
     counts, inverse : array of float64
-        Counts, and the factor that turns a template into template over background; shape (y, energy, x).
-    size : int
-        Pixels along the side of a template.
+        Counts, and the factor that turns a template into template over background; shape (y, x, energy).
     start : array of int64
         From `count_filled`.
     column, key, energy : array of int64
-        Written: column and energy of each bin with counts; less a window's first column, the key is the place in a
-        template's row of (energy, x).
+        Written: column and energy of each bin with counts, and its place in the row.
     count, ratio : array of float64
         Written: counts and `inverse` of each.
     """
+    ne = counts.shape[2]
     for y in range(counts.shape[0]):
         i = start[y]
-        for x in range(counts.shape[2]):
-            for e in range(counts.shape[1]):
-                if counts[y, e, x] > 0.0:
+        for x in range(counts.shape[1]):
+            for e in range(ne):
+                if counts[y, x, e] > 0.0:
                     column[i] = x
-                    key[i] = e * size + x
+                    key[i] = x * ne + e
                     energy[i] = e
-                    count[i] = counts[y, e, x]
-                    ratio[i] = inverse[y, e, x]
+                    count[i] = counts[y, x, e]
+                    ratio[i] = inverse[y, x, e]
                     i += 1
 
 
 @njit(nogil=True, cache=True)
 def cumulate(safe, out):
-    """Number of safe pixels above and to the left, per energy: `out` has shape (energy, y + 1, x + 1)."""
+    """Number of safe pixels above and to the left, per energy: `out` has shape (y + 1, x + 1, energy)."""
     out[:] = 0
     for y in range(safe.shape[0]):
-        for e in range(safe.shape[1]):
-            row = 0
-            for x in range(safe.shape[2]):
-                row += 1 if safe[y, e, x] > 0.0 else 0
-                out[e, y + 1, x + 1] = out[e, y, x + 1] + row
+        for x in range(safe.shape[1]):
+            for e in range(safe.shape[2]):
+                here = 1 if safe[y, x, e] > 0.0 else 0
+                out[y + 1, x + 1, e] = here + out[y, x + 1, e] + out[y + 1, x, e] - out[y, x, e]
+
+
+# The next functions go through all bins of a window. `first` and `second` are the templates of the cells on both sides
+# of the pixel, shape (y, x * energy); `factor` is the pixel's scale, repeated for every x of a row; the rows of the
+# window's arrays are flat too and begin at `place`.
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def _weighted_sum(first, second, share, weight, y, x, e, size):
-    """Sum over the window of the template of one energy times a weight."""
-    a = 0.0
-    b = 0.0
-    for dy in range(size):
-        for dx in range(size):
-            w = weight[y + dy, e, x + dx]
-            a += first[dy, e, dx] * w
-            b += second[dy, e, dx] * w
-    return (1.0 - share) * a + share * b
+def _weighted_sum(first, second, share, factor, weight, y, place):
+    """Sum of the template over the window, times a weight."""
+    total = 0.0
+    for dy in range(first.shape[0]):
+        a = first[dy]
+        b = second[dy]
+        w = weight[y + dy, place : place + factor.size]
+        for k in range(factor.size):
+            total += ((1.0 - share) * a[k] + share * b[k]) * (w[k] * factor[k])
+    return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
-def _greatest(values, size):
-    """Greatest of the first `size` values, at least zero."""
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _lowest_norm(attempt, first, second, share, factor, inverse, y, place, steepest):
+    """The least norm not below `attempt` with which no bin of the window is predicted negative.
+
+    `steepest` is scratch of the size of `factor`: greatest template over background, column by column, as a single
+    maximum does not vectorise.
+    """
+    steepest[:] = 0.0
+    for dy in range(first.shape[0]):
+        a = first[dy]
+        b = second[dy]
+        w = inverse[y + dy, place : place + factor.size]
+        for k in range(factor.size):
+            value = ((1.0 - share) * a[k] + share * b[k]) * w[k]
+            steepest[k] = value if value > steepest[k] else steepest[k]
     greatest = 0.0
-    for i in range(size):
-        greatest = max(greatest, values[i])
-    return greatest
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
-def _steepest(first, second, share, inverse, y, x, e, size):
-    """Greatest template over background of one energy in the window."""
-    steepest = 0.0
-    for dy in range(size):
-        for dx in range(size):
-            value = ((1.0 - share) * first[dy, e, dx] + share * second[dy, e, dx]) * inverse[y + dy, e, x + dx]
-            if value > steepest:
-                steepest = value
-    return steepest
+    for k in range(factor.size):
+        greatest = max(greatest, steepest[k] * factor[k])
+    return max(attempt, -1.0 / greatest) if greatest > 0.0 else max(attempt, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lowest_norm(attempt, first, second, share, scale, peak, inverse, inverse_peak, y, x, size):
-    """The least norm not below `attempt` with which no bin of the window is predicted negative.
+def _list_bins(steepness, first, second, share, factor, weight, background, y, place, template, expected):
+    """Template and background of the bins of the window whose ratio is above `steepness`; returns how many.
 
-    Energies whose greatest possible template over background cannot matter are not looked at.
+    Bins without background are left out.
     """
-    steepest = -1.0 / attempt if attempt < 0.0 else np.inf
-    limit = attempt if attempt > -np.inf else 0.0
-    for e in range(scale.size):
-        if scale[e] * peak[e] * inverse_peak[e] > steepest:
-            value = scale[e] * _steepest(first, second, share, inverse, y, x, e, size)
-            if value > steepest:
-                steepest = value
-                limit = -1.0 / value
-    return limit
+    n = 0
+    for dy in range(first.shape[0]):
+        a = first[dy]
+        b = second[dy]
+        w = weight[y + dy, place : place + factor.size]
+        m = background[y + dy, place : place + factor.size]
+        for k in range(factor.size):
+            value = ((1.0 - share) * a[k] + share * b[k]) * (w[k] * factor[k])
+            if value > steepness * m[k] and m[k] > 0.0:
+                template[n] = value
+                expected[n] = m[k]
+                n += 1
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _negative_bins(norm, template, expected, size):
+    """What bins would be predicted below zero, and the sum of the template over these."""
+    missing = 0.0
+    slope = 0.0
+    for k in range(size):
+        npred = expected[k] + norm * template[k]
+        missing -= npred if npred < 0.0 else 0.0
+        slope += template[k] if npred < 0.0 else 0.0
+    return missing, slope
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exponent, steep):
+    """How far below `best` the statistic has risen by n_sigma**2, where negative predictions count as none.
+
+    Parameters
+    ----------
+    best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exponent : float, arrays of float64, int
+        As in `profile_up`; `n` is at least one.
+    steep : tuple
+        Template and background of the bins that may be predicted negative, and their number.
+    """
+    template, expected, m = steep
+    start = sum_log(best, r, c, n, work, exponent)
+    low = 0.0
+    # the logarithm of a bin with counts has no end there
+    high = best - pole_of(r, c, n)[0]
+    distance = min(n_sigma * sigma, 0.5 * high)
+    for _ in range(max_niter):
+        norm = best - distance
+        missing, less = _negative_bins(norm, template, expected, m)
+        value = start - distance * total + missing - sum_log(norm, r, c, n, work, exponent) - 0.5 * n_sigma * n_sigma
+        slope = norm_moments(norm, r, c, n)[0] - total + less
+        if value > 0.0:
+            high = distance
+        else:
+            low = distance
+        new = distance - value / slope if slope > 0.0 else low
+        if not low < new < high:
+            new = 0.5 * (low + high)
+        step = abs(new - distance)
+        distance = new
+        if step <= rtol * distance:
+            break
+    return distance
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _gather(low, high, filled, first, second, share, scale, x, size, r, c):
+def _gather(low, high, filled, first_row, first, second, share, scale, x, size, r, c):
     """Template over background, and counts, of the bins with counts in a window; returns how many.
 
     `low` and `high` hold where the window begins and ends in each row of the sparse table; they move on with x.
     Unsigned indices spare the test for negative ones.
     """
-    start, column, key, energy, count, ratio, first_row = filled
+    start, column, key, energy, count, ratio = filled
     n = 0
+    begin = x * scale.size
     for dy in range(size):
         end = start[first_row + dy + 1]
         a = low[dy]
@@ -177,7 +230,7 @@ def _gather(low, high, filled, first, second, share, scale, x, size, r, c):
         r_out = r[n : n + b - a]
         c_out = c[n : n + b - a]
         for k in range(keys.size):
-            i = np.uint64(keys[k] - x)
+            i = np.uint64(keys[k] - begin)
             value = (1.0 - share) * above[i] + share * beyond[i]
             r_out[k] = value * (scale[np.uint64(energies[k])] * ratios[k])
         for k in range(counts.size):
@@ -187,107 +240,46 @@ def _gather(low, high, filled, first, second, share, scale, x, size, r, c):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def _negative_bins(norm, first, second, share, scale, weight, background, y, x, e, size):
-    """What bins of one energy would be predicted below zero, and the sum of the template over these."""
-    missing = 0.0
-    slope = 0.0
-    for dy in range(size):
-        for dx in range(size):
-            value = (1.0 - share) * first[dy, e, dx] + share * second[dy, e, dx]
-            value *= scale * weight[y + dy, e, x + dx]
-            npred = background[y + dy, e, x + dx] + norm * value
-            missing -= min(npred, 0.0)
-            slope += value if npred < 0.0 else 0.0
-    return missing, slope
+def _sum(values, size):
+    """Sum of the first `size` values."""
+    total = 0.0
+    for i in range(size):
+        total += values[i]
+    return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, scratch, place, reach, window):
-    """How far below `best` the statistic has risen by n_sigma**2, where negative predictions count as none.
-
-    Parameters
-    ----------
-    best, sigma, n_sigma, total, r, c, n, rtol, max_niter : float, arrays of float64, int
-        As in `profile_up`.
-    scratch : tuple of arrays
-        As in `sum_log`.
-    place : tuple
-        Templates on both sides and the share of the second one, first row and column of the window, and its size.
-    reach : tuple
-        Scale, greatest template and greatest `inverse` of every energy, which tell where bins may be negative.
-    window : tuple
-        weight and background (y, energy, x).
-    """
-    first, second, share, y, x, size = place
-    scale, peak, inverse_peak = reach
-    weight, background = window
-    work, exponent = scratch
-    rise = n_sigma * n_sigma
-    if n == 0:
-        return 0.5 * rise / total
-    start = sum_log(best, r, c, n, work, exponent)
-    low = 0.0
-    # the logarithm of a bin with counts has no end there
-    high = best + 1.0 / _greatest(r, n)
-    distance = min(n_sigma * sigma, 0.5 * high)
-    for _ in range(max_niter):
-        norm = best - distance
-        value = start - distance * total - sum_log(norm, r, c, n, work, exponent)
-        slope = norm_moments(norm, r, c, n)[0] - total
-        for e in range(scale.size):
-            if -norm * scale[e] * peak[e] * inverse_peak[e] > 1.0:
-                missing, less = _negative_bins(norm, first, second, share, scale[e], weight, background, y, x, e, size)
-                value += missing
-                slope += less
-        value -= 0.5 * rise
-        if value > 0.0:
-            high = distance
-        else:
-            low = distance
-        new = distance - value / slope if slope > 0.0 else low
-        if not low < new < high:
-            new = 0.5 * (low + high)
-        step = abs(new - distance)
-        distance = new
-        if step <= rtol * distance:
-            break
-    return distance
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _all_bins(first, second, share, scale, weight, background, y, x, size, template, expected):
-    """Template and background of all bins of the window where both are positive; returns how many."""
-    n = 0
-    for dy in range(size):
-        for e in range(scale.size):
-            for dx in range(size):
-                value = (1.0 - share) * first[dy, e, dx] + share * second[dy, e, dx]
-                value *= scale[e] * weight[y + dy, e, x + dx]
-                if value > 0.0 and background[y + dy, e, x + dx] > 0.0:
-                    template[n] = value
-                    expected[n] = background[y + dy, e, x + dx]
-                    n += 1
-    return n
+def _plain_sum(sums, left, right, share, scale, safe, y, x, size):
+    """Sum of the template over the window if all of it is safe, or nothing is, in every energy; else -1."""
+    total = 0.0
+    area = size * size
+    for e in range(scale.size):
+        inside = safe[y + size, x + size, e] - safe[y, x + size, e] - safe[y + size, x, e] + safe[y, x, e]
+        if inside == area:
+            total += scale[e] * ((1.0 - share) * sums[left, e] + share * sums[right, e])
+        elif inside > 0 and scale[e] > 0.0:
+            return -1.0
+    return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out):
+def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
     """Fit the norm at every pixel of a row.
 
     Parameters
     ----------
-    y, x0 : int
-        First row and column of the first pixel's window; the middle of that window is the pixel itself.
+    y : int
+        First row of the windows, whose middle is the row of pixels; the first pixel's window begins at column zero.
     valid : array of bool
         Pixels to fit, shape (x,).
     filled : tuple
         Sparse table: start (per row), column, key, energy (int64), count, ratio (float64); see `list_filled`.
     window : tuple
-        weight, inverse, background (y, energy, x); inverse_peak (energy, x), the greatest `inverse` in each pixel's
-        window; safe (energy, y + 1, x + 1), cumulative number of safe pixels, used if the flag that follows says that
+        weight, inverse, background (y, x, energy); inverse_peak (x, energy), the greatest `inverse` in each pixel's
+        window; safe (y + 1, x + 1, energy), cumulative number of safe pixels, used if the flag that follows says that
         weights are one or zero.
     templates : tuple
-        templates of the row (cell, y, energy, x), their sums and maxima (cell, energy).
+        templates of the row (cell, y, x, energy), their sums and maxima (cell, energy).
     cells : tuple
         left, right (int64) and share (float64) of every pixel.
     source : array of float64
@@ -298,61 +290,54 @@ def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out)
     out : array of float64
         Shape (N_RESULTS, x); written where `valid`.
     """
-    start, column, key, energy, count, ratio = filled
-    table = (start, column, key, energy, count, ratio, y)
+    start = filled[0]
     weight, inverse, background, inverse_peak, safe, plain = window
     rows, sums, peaks = templates
-    flat = rows.reshape(rows.shape[0], rows.shape[1], rows.shape[2] * rows.shape[3])
     left, right, shares = cells
     rtol, max_niter, n_sigma, n_sigma_ul, n_sigma_sensitivity, threshold, both_sides, limits, sensitivity = choice
     size = rows.shape[1]
-    ne = rows.shape[2]
-    area = size * size
-    most = 0
-    for dy in range(size):
-        most += start[y + dy + 1] - start[y + dy]
+    ne = rows.shape[3]
+    templates_flat = rows.reshape(rows.shape[0], size, size * ne)
+    weight_flat = weight.reshape(weight.shape[0], weight.shape[1] * ne)
+    inverse_flat = inverse.reshape(weight.shape[0], weight.shape[1] * ne)
+    background_flat = background.reshape(weight.shape[0], weight.shape[1] * ne)
+    most = start[y + size] - start[y]
     r = np.empty(most)
     c = np.empty(most)
     work = np.empty(most)
     exponent = np.empty(most)
-    scratch = (work, exponent)
-    every = size * size * ne if sensitivity else 0
-    every_template = np.empty(every)
-    every_background = np.empty(every)
-    scale = np.empty(ne)
-    peak = np.empty(ne)
+    every_template = np.empty(size * size * ne if sensitivity or both_sides else 0)
+    every_background = np.empty(every_template.size)
+    factor = np.empty(size * ne)
+    steepest = np.empty(size * ne)
     low = start[y : y + size].copy()
     high = low.copy()
 
-    for i in range(valid.size):
-        x = x0 + i
-        if not valid[i]:
+    for x in range(valid.size):
+        if not valid[x]:
             continue
-        share = shares[i]
-        first = rows[left[i]]
-        second = rows[right[i]]
-        total = 0.0
+        share = shares[x]
+        first = templates_flat[left[x]]
+        second = templates_flat[right[x]]
+        scale = source[x]
+        place = x * ne
+        reach = 0.0
         for e in range(ne):
-            scale[e] = source[i, e]
-            peak[e] = (1.0 - share) * peaks[left[i], e] + share * peaks[right[i], e]
-            if scale[e] == 0.0:
-                continue
-            inside = area
-            if plain:
-                inside = safe[e, y + size, x + size] - safe[e, y, x + size] - safe[e, y + size, x] + safe[e, y, x]
-            if plain and inside == area:
-                total += scale[e] * ((1.0 - share) * sums[left[i], e] + share * sums[right[i], e])
-            elif inside > 0:
-                total += scale[e] * _weighted_sum(first, second, share, weight, y, x, e, size)
-        n = _gather(low, high, table, flat[left[i]], flat[right[i]], share, scale, x, size, r, c)
-        out[TOTAL, i] = total
+            peak = (1.0 - share) * peaks[left[x], e] + share * peaks[right[x], e]
+            reach = max(reach, scale[e] * peak * inverse_peak[x, e])
+        for k in range(size):
+            for e in range(ne):
+                factor[k * ne + e] = scale[e]
+        total = _plain_sum(sums, left[x], right[x], share, scale, safe, y, x, size) if plain else -1.0
+        if total < 0.0:
+            total = _weighted_sum(first, second, share, factor, weight_flat, y, place)
+        out[TOTAL, x] = total
         if not total > 0.0:
-            out[NORM, i] = np.nan
             continue
-        unbounded = -np.inf
-        if not _greatest(r, n) > 0.0:
+        n = _gather(low, high, filled, y, first, second, share, scale, x, size, r, c)
+        if not _sum(r, n) > 0.0:
             n = 0
-            norm = _lowest_norm(unbounded, first, second, share, scale, peak, inverse, inverse_peak[:, i], y, x, size)
+            norm = _lowest_norm(-np.inf, first, second, share, factor, inverse_flat, y, place, steepest)
             niter, success, curvature = 0, True, 0.0
         else:
             steps = max_niter
@@ -363,8 +348,8 @@ def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out)
                     success = True
             if steps > 0:
                 norm, niter, success, curvature = solve_norm(total, r, c, n, rtol, steps)
-            if norm < 0.0:
-                lowest = _lowest_norm(norm, first, second, share, scale, peak, inverse, inverse_peak[:, i], y, x, size)
+            if norm < 0.0 and -norm * reach > 1.0:
+                lowest = _lowest_norm(norm, first, second, share, factor, inverse_flat, y, place, steepest)
                 if lowest > norm:
                     norm = lowest
                     curvature = norm_moments(norm, r, c, n)[1]
@@ -375,23 +360,25 @@ def fit_row(y, x0, valid, filled, window, templates, cells, source, choice, out)
         else:
             # without counts there is no curvature: the distance to a rise of one
             error = 0.5 / total
-        out[NORM, i] = norm
-        out[NORM_ERR, i] = n_sigma * error
-        out[TS, i] = max(2.0 * likelihood, 0.0)
-        out[NITER, i] = niter
-        out[SUCCESS, i] = 1.0 if success else 0.0
+        out[NORM, x] = norm
+        out[NORM_ERR, x] = n_sigma * error
+        out[TS, x] = max(2.0 * likelihood, 0.0)
+        out[NITER, x] = niter
+        out[SUCCESS, x] = 1.0 if success else 0.0
+        bins = (first, second, share, factor, weight_flat, background_flat, y, place)
         if both_sides:
-            place = (first, second, share, y, x, size)
-            reach = (scale, peak, inverse_peak[:, i])
-            out[ERRN, i] = _error_down(
-                norm, error, n_sigma, total, r, c, n, rtol, max_niter, scratch, place, reach, (weight, background)
-            )
-            out[ERRP, i] = profile_up(norm, error, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
+            out[ERRP, x] = profile_up(norm, error, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
+            out[ERRN, x] = out[ERRP, x]
+            if n > 0:
+                pole = pole_of(r, c, n)[0]
+                m = _list_bins(-1.0 / pole, *bins, every_template, every_background) if -pole * reach > 1.0 else 0
+                steep = (every_template, every_background, m)
+                out[ERRN, x] = _error_down(norm, error, n_sigma, total, r, c, n, rtol, max_niter, work, exponent, steep)
         if limits:
-            out[UL, i] = norm + profile_up(norm, error, n_sigma_ul, total, r, c, n, rtol, max_niter, work, exponent)
+            out[UL, x] = norm + profile_up(norm, error, n_sigma_ul, total, r, c, n, rtol, max_niter, work, exponent)
         if sensitivity:
-            m = _all_bins(first, second, share, scale, weight, background, y, x, size, every_template, every_background)
-            out[SENSITIVITY, i] = (
+            m = _list_bins(0.0, *bins, every_template, every_background)
+            out[SENSITIVITY, x] = (
                 asimov_norm(n_sigma_sensitivity, every_template, every_background, m, rtol, max_niter)
                 if m > 0
                 else np.nan

@@ -67,10 +67,10 @@ class Template:
         Returns
         -------
         numpy.ndarray
-            Shape (..., 2 half + 1, energy, 2 half + 1): y, energy, x, the order that `kernels_ts` works in.
+            Shape (..., 2 half + 1, 2 half + 1, energy): y, x, energy, the order that `kernels_ts` works in.
         """
-        distinct = profiles @ self.matrix.T
-        return np.ascontiguousarray(distinct[..., self.index].swapaxes(-3, -2))
+        distinct = np.ascontiguousarray((profiles @ self.matrix.T).swapaxes(-1, -2))
+        return np.take(distinct, self.index, axis=-2)
 
 
 @lru_cache(maxsize=8)
@@ -102,15 +102,16 @@ def make_template(shape: SpatialModel, binsize: float, half: int, rad_edges: tup
     for k, image in enumerate(_radial_basis(step, edges)):
         image *= contents[k] / image.sum()
         pixels[k] = _binned(image if fractions is None else _convolved(image, fractions), factor, half)
+    size = 2 * half + 1
     if shape.is_isotropic:
-        y, x = np.indices((2 * half + 1, 2 * half + 1)) - half
+        y, x = np.indices((size, size)) - half
         major, minor = np.maximum(abs(y), abs(x)), np.minimum(abs(y), abs(x))
         index = major * (major + 1) // 2 + minor
         rows, columns = np.tril_indices(half + 1)
         matrix = pixels[:, half + rows, half + columns].T
     else:
-        index = np.arange((2 * half + 1) ** 2).reshape(2 * half + 1, -1)
-        matrix = pixels.reshape(edges.size - 1, -1).T
+        index = np.arange(size**2).reshape(size, size)
+        matrix = pixels.reshape(contents.size, -1).T
     return Template(np.ascontiguousarray(matrix), index.astype(np.int64))
 
 

@@ -233,7 +233,7 @@ class SourceTemplates:
         return self._weights.sum(axis=-1)
 
     def _of_cells(self, row: int) -> Array:
-        """Templates of a row of cells, times their expected counts, shape (cell, y, energy, x)."""
+        """Templates of a row of cells, times their expected counts, shape (cell, y, x, energy)."""
         if row not in self._made:
             for old in [key for key in self._made if key < row - 1]:
                 del self._made[old]
@@ -257,7 +257,7 @@ class SourceTemplates:
         left, right, along = self.cells_along_x
         norm = (1 - along[:, None]) * counts[left] + along[:, None] * counts[right]
         scale = np.divide(self.expected[y], norm, out=np.zeros_like(norm), where=norm > 0)
-        return RowTemplates(values, values.sum(axis=(1, 3)), values.max(axis=(1, 3)), scale)
+        return RowTemplates(values, values.sum(axis=(1, 2)), values.max(axis=(1, 2)), scale)
 
 
 def ts_map_from_kernel(
@@ -297,8 +297,8 @@ def ts_map_from_kernel(
     ny, nx = counts.shape[1:]
     weight = np.where(mask, exposure if exposure_at == "pixel" else 1.0, 0.0)
     window = FitWindow.around(counts, background, weight, (0, ny, 0, nx), size // 2, plain=exposure_at == "source")
-    values = np.ascontiguousarray(kernel.swapaxes(0, 1), dtype=float)[None]
-    sums, maxima = values.sum(axis=(1, 3)), values.max(axis=(1, 3))
+    values = np.ascontiguousarray(np.moveaxis(kernel, 0, -1), dtype=float)[None]
+    sums, maxima = values.sum(axis=(1, 2)), values.max(axis=(1, 2))
     at_source = np.ascontiguousarray(np.moveaxis(exposure, 0, -1), dtype=float)
     everywhere = np.ones((nx, ne))
 

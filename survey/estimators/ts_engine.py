@@ -23,7 +23,7 @@ class RowTemplates(NamedTuple):
     """Templates that belong to one row of pixels, from cell to cell along x."""
 
     values: Array
-    """Shape (cell, 2 half + 1, energy, 2 half + 1)."""
+    """Shape (cell, 2 half + 1, 2 half + 1, energy)."""
     sums: Array
     """Sum of each over its pixels, shape (cell, energy)."""
     maxima: Array
@@ -64,7 +64,7 @@ class FitWindow:
     half : int
         Pixels of a template on each side of its middle.
     counts, background : numpy.ndarray
-        Shape (y, energy, x), zero where not safe.
+        Shape (y, x, energy), zero where not safe.
     weight : numpy.ndarray
         What a template is multiplied by in a bin: one where safe and zero elsewhere, or an exposure.
     plain : bool
@@ -98,13 +98,13 @@ class FitWindow:
         x = slice(max(x0 - half, 0), min(x1 + half, nx))
         missing = (
             (max(half - y0, 0), max(y1 + half - ny, 0)),
-            (0, 0),
             (max(half - x0, 0), max(x1 + half - nx, 0)),
+            (0, 0),
         )
 
         def cut(cube: Array) -> Array:
-            inner = np.asarray(cube[:, y, x], dtype=float).swapaxes(0, 1)
-            return np.ascontiguousarray(np.pad(inner, missing))
+            inner = np.ascontiguousarray(np.moveaxis(cube[:, y, x], 0, -1), dtype=float)
+            return np.pad(inner, missing) if np.any(missing) else inner
 
         weight = cut(weight)
         safe = weight > 0
@@ -113,13 +113,13 @@ class FitWindow:
     @property
     def core_shape(self) -> tuple[int, int]:
         """Pixels of the core (y, x)."""
-        return self.counts.shape[0] - 2 * self.half, self.counts.shape[2] - 2 * self.half
+        return self.counts.shape[0] - 2 * self.half, self.counts.shape[1] - 2 * self.half
 
     def window_sum(self, values: Array) -> Array:
-        """Sums of (y, energy, x) values over energy and over each core pixel's window, shape (y, x)."""
+        """Sums of (y, x, energy) values over energy and over each core pixel's window, shape (y, x)."""
         size = 2 * self.half + 1
-        total = np.zeros((values.shape[0] + 1, values.shape[2] + 1))
-        total[1:, 1:] = values.sum(axis=1).cumsum(axis=0).cumsum(axis=1)
+        total = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+        total[1:, 1:] = values.sum(axis=2).cumsum(axis=0).cumsum(axis=1)
         return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
 
     def fit(
@@ -150,7 +150,8 @@ class FitWindow:
         """
         inverse = np.divide(self.weight, np.maximum(self.background, FLOOR))
         inverse_peak = self._window_maximum(inverse)
-        safe = np.zeros((self.counts.shape[1], self.counts.shape[0] + 1, self.counts.shape[2] + 1), dtype=np.int32)
+        ny, nx, ne = self.counts.shape
+        safe = np.zeros((ny + 1, nx + 1, ne), dtype=np.int32)
         if self.plain:
             kernels.cumulate(self.weight, safe)
         filled = self._filled(inverse)
@@ -172,7 +173,6 @@ class FitWindow:
             row = templates(y)
             kernels.fit_row(
                 y,
-                0,
                 np.ascontiguousarray(valid[y]),
                 filled,
                 (self.weight, inverse, self.background, inverse_peak[y], safe, self.plain),
@@ -204,10 +204,11 @@ class FitWindow:
         return maps
 
     def _window_maximum(self, values: Array) -> Array:
-        """Greatest value in the window of every core pixel, shape (y, energy, x)."""
+        """Greatest value in the window of every core pixel, shape (y, x, energy)."""
         size, half = 2 * self.half + 1, self.half
-        along_x = maximum_filter1d(values, size, axis=2)[:, :, half : values.shape[2] - half]
-        along_y = maximum_filter1d(along_x, size, axis=0)[half : values.shape[0] - half]
+        ny, nx = self.core_shape
+        along_x = maximum_filter1d(values, size, axis=1)[:, half : half + nx]
+        along_y = maximum_filter1d(along_x, size, axis=0)[half : half + ny]
         return np.ascontiguousarray(along_y)
 
     def _filled(self, inverse: Array) -> tuple[NDArray[Any], ...]:
@@ -215,5 +216,5 @@ class FitWindow:
         kernels.count_filled(self.counts, start)
         column, key, energy = (np.empty(start[-1], dtype=np.int64) for _ in range(3))
         count, ratio = np.empty(start[-1]), np.empty(start[-1])
-        kernels.list_filled(self.counts, inverse, 2 * self.half + 1, start, column, key, energy, count, ratio)
+        kernels.list_filled(self.counts, inverse, start, column, key, energy, count, ratio)
         return start, column, key, energy, count, ratio

@@ -18,8 +18,6 @@ import numpy as np
 from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz"}
-_FASTER = {"reassoc", "contract", "nsz", "nnan"}
-"""For maxima of numbers that are never NaN."""
 _MANTISSA_ROOT_HALF = 0x3FE6A09E00000000
 """Bits of the square root of one half: mantissas are taken between it and the square root of two."""
 _ONE = 0x3FF0000000000000
@@ -97,29 +95,30 @@ def sum_log(norm, ratio, count, size, work, exponent):
     return powers * math.log(2.0) + 2.0 * series
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTER)
-def _extent(ratio, count, size):
-    """Greatest ratio, sum of the counts, and the sums of `norm_moments` at zero."""
-    steepest = 0.0
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _moments_at_zero(ratio, count, size):
+    """Sum of the counts, and `norm_moments` at zero."""
     counts = 0.0
     first = 0.0
     second = 0.0
     for i in range(size):
-        steepest = max(steepest, ratio[i])
-        counts += count[i]
         t = count[i] * ratio[i]
+        counts += count[i]
         first += t
         second += t * ratio[i]
-    return steepest, counts, first, second
+    return counts, first, second
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _counts_at_pole(steepest, ratio, count, size):
-    """Counts of the bin with the greatest ratio."""
+def pole_of(ratio, count, size):
+    """The norm at which the first of the bins with counts would be predicted zero, and the counts of that bin."""
+    steepest = 0.0
+    at_pole = 0.0
     for i in range(size):
-        if ratio[i] == steepest:
-            return count[i]
-    return 0.0
+        if ratio[i] > steepest:
+            steepest = ratio[i]
+            at_pole = count[i]
+    return -1.0 / steepest, at_pole
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -147,31 +146,35 @@ def solve_norm(total, ratio, count, size, rtol, max_niter):
     tuple
         Norm, number of iterations, whether it converged, and half of the statistic's second derivative there.
     """
-    steepest, counts, first, second = _extent(ratio, count, size)
-    pole = -1.0 / steepest
-    low = pole
-    high = pole + counts / total
+    counts, first, second = _moments_at_zero(ratio, count, size)
     norm = 0.0
-    if high < 0.0:
-        norm = high
-        first, second = norm_moments(norm, ratio, count, size)
+    if first >= total:
+        # not negative: the pole does not matter
+        pole = 0.0
+        low = 0.0
+        high = counts / total
+    else:
+        pole, at_pole = pole_of(ratio, count, size)
+        # the bin at the pole alone makes the derivative vanish here: no solution is lower
+        low = pole + at_pole / total
+        high = min(pole + counts / total, 0.0)
+        if high < 0.0:
+            norm = high
+            first, second = norm_moments(norm, ratio, count, size)
     for iteration in range(1, max_niter + 1):
         if first > total:
             low = max(low, norm)
         else:
             high = min(high, norm)
         new = norm + first * (first / total - 1.0) / second
-        if not low < new <= high:
-            if low == pole:
-                # the bin at the pole alone makes the derivative vanish here: no solution is lower
-                low = pole + _counts_at_pole(steepest, ratio, count, size) / total
+        if not low <= new <= high:
             # geometric middle, seen from the pole
             new = pole + math.sqrt((low - pole) * (high - pole))
         step = abs(new - norm)
         norm = new
         first, second = norm_moments(norm, ratio, count, size)
         # the next step would be about step**2 / sigma
-        if step <= 1e-12 * abs(norm) or step * step * math.sqrt(second) <= 0.1 * rtol * abs(norm):
+        if step <= 1e-12 * abs(norm) or step * step * math.sqrt(second) <= 0.5 * rtol * abs(norm):
             return norm, iteration, True, second
     return norm, max_niter, False, second
 
