@@ -25,6 +25,9 @@ N_STEPS = 200
 TOLERANCE = 1e-7
 """Newton's method stops when the step is smaller than this, in units of the errors."""
 
+NEAR = 1e-4
+"""Below this the expected gain of a step, in twice the logarithm of the likelihood, is not checked any more."""
+
 
 @dataclass(frozen=True, eq=False)
 class FieldTotals:
@@ -227,7 +230,12 @@ def _fit_tilt(totals: FieldTotals, energy: NDArray[np.float64]) -> tuple[float, 
             # errors in (norm, tilt): the inverse of the second derivatives of half the Cash statistic
             return norm, norm * math.sqrt(c / determinant), tilt, math.sqrt(a / determinant)
         scale = 1.0
-        while likelihood(log_norm + scale * step[0], tilt + scale * step[1]) < current and scale > 1e-9:
+        # near the maximum the likelihood has no digits left to judge a step by, and Newton's own is right
+        while (
+            decrement > NEAR
+            and likelihood(log_norm + scale * step[0], tilt + scale * step[1]) < current
+            and scale > 1e-9
+        ):
             scale *= 0.5
         log_norm, tilt = log_norm + scale * float(step[0]), tilt + scale * float(step[1])
         current = likelihood(log_norm, tilt)

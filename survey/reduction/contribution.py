@@ -253,7 +253,7 @@ def masks_and_background(
     if not want and not needed:
         kernels.mark_safe(selected, box, safe, safe_pixels, safe_bins)
         return _Masks(box, safe_pixels, safe_bins, partial)
-    lattice, radial, x0, y0, per_x, per_y = prepared.background_lattice.arguments
+    lattice, radial, x0, y0, per_x, per_y = prepared.background_arguments
     weights, frames = prepared.background_steps
     filled = prepared.filled_energy
     asked = safe

@@ -22,7 +22,7 @@ from survey.reduction.ledger import Ledger
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
 from survey.reduction.steps import TimeSteps, time_steps
-from survey.response.background import CameraBackground, camera_background, refine_background
+from survey.response.background import BackgroundLattice, camera_background, refine_background
 from survey.response.effective_area import effective_area
 from survey.response.energy_dispersion import energy_dispersion
 from survey.response.psf import point_spread_function
@@ -31,7 +31,7 @@ from survey.sky.frames import separation, unit_vectors
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
 
-NOTHING = CameraBackground(np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.zeros(4))
+NOTHING = BackgroundLattice(np.zeros((0, 0, 0), np.float32), 0.0, 0.0, 1.0, 1.0, False)
 
 
 class _Responses(NamedTuple):
@@ -41,7 +41,7 @@ class _Responses(NamedTuple):
     psf: NDArray[np.float64]
     edisp_offset: NDArray[np.float64]
     edisp: NDArray[np.float64]
-    background: CameraBackground
+    background: BackgroundLattice
     rotates: bool
     notes: tuple[str, ...]
 
@@ -95,10 +95,12 @@ def prepare(observation: Observation, grid: SkyGrid, axes: Axes, settings: Reduc
         "step_dec": steps.dec,
         "step_roll": steps.roll,
         **{name: getattr(responses, name) for name in _Responses._fields[:6]},
-        "bkg_x": background.x,
-        "bkg_y": background.y,
-        "bkg_bounds": background.bounds,
         "bkg": background.rate,
+        "bkg_x0": background.x0,
+        "bkg_y0": background.y0,
+        "bkg_step_x": background.step_x,
+        "bkg_step_y": background.step_y,
+        "bkg_radial": background.radial,
         "safe_energy": energies.bins(axes.energy.edges),
         "safe_offset_max": float(settings.safe_offset_max) if "offset-max" in settings.safe_methods else float("inf"),
         "offset_max": offset_max,
@@ -107,7 +109,7 @@ def prepare(observation: Observation, grid: SkyGrid, axes: Axes, settings: Reduc
         "energy_max": energies.high,
         "notes": observation.notes + responses.notes + energies.notes + notes,
     }
-    return PreparedObservation(**values, **_sort_events(observation, grid, axes, settings, steps, values))
+    return PreparedObservation(**values, **_sort_events(observation, grid, axes, settings, background, steps, values))
 
 
 def _table(observation: Observation, kind: str) -> ResponseTable:
@@ -146,11 +148,12 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
         if "background" in wanted or "bkg-peak" in settings.safe_methods:
             kind = "bkg"
             table = _table(observation, kind)
-            background = camera_background(table, axes.energy)
+            camera = camera_background(table, axes.energy)
             if table.form == "bkg_3d":
                 alignment = alignment_of(table, observation, settings.fov_alignment)
-                background = background.mirrored() if alignment.mirror else background
+                camera = camera.mirrored() if alignment.mirror else camera
                 rotates, notes = alignment.rotates, notes + alignment.notes
+            background = refine_background(camera)
     except ValueError as error:
         raise ObservationRejected(f"{observation.identity}: response {kind}: {error}") from error
     return _Responses(aeff_offset, aeff, psf_offset, psf, edisp_offset, edisp, background, rotates, notes)
@@ -160,8 +163,7 @@ def _field_of_view(responses: _Responses, settings: ReductionSettings) -> tuple[
     """Radius of the selection circle, deg: without one in the settings, that of the responses."""
     if settings.offset_max is not None:
         return float(settings.offset_max), ()
-    low_x, high_x, low_y, high_y = responses.background.bounds
-    reach = [float(np.hypot(max(-low_x, high_x), max(-low_y, high_y))), float(responses.aeff_offset[-1])]
+    reach = [responses.background.reach, float(responses.aeff_offset[-1])]
     finite = [value for value in reach if 0 < value < 180]
     radius = max(finite) if finite else 180.0
     return radius, (f"no offset_max: the responses reach {radius:.2f} deg, what lies further counts as cut by offset",)
@@ -199,9 +201,8 @@ def _at_offset(values: NDArray[np.float64], nodes: NDArray[np.float64], offset: 
     return (1.0 - upper) * values[low] + upper * values[low + 1]
 
 
-def _background_at_offset(background: CameraBackground, offset: float) -> NDArray[np.float64]:
+def _background_at_offset(lattice: BackgroundLattice, offset: float) -> NDArray[np.float64]:
     """Background rate (e,) at an offset along the camera's vertical."""
-    lattice = refine_background(background.rate, background.x, background.y, background.bounds)
     n_energy = lattice.rate.shape[2]
     x = offset if lattice.radial else 0.0
     y = 0.0 if lattice.radial else offset
@@ -216,6 +217,7 @@ def _sort_events(
     grid: SkyGrid,
     axes: Axes,
     settings: ReductionSettings,
+    background: BackgroundLattice,
     steps: TimeSteps,
     values: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -240,10 +242,9 @@ def _sort_events(
     limit = squared_chord(min(values["offset_max"], values["safe_offset_max"]))
     is_safe = (chord < limit) & values["safe_energy"][energy[candidates]]
     if values["mask_invalid_background"]:
-        lattice = refine_background(values["bkg"], values["bkg_x"], values["bkg_y"], values["bkg_bounds"])
         rates = np.zeros(candidates.size)
         frames = camera_frames(steps.ra, steps.dec, steps.roll)
-        background_rates(vectors, steps.weight, frames, *lattice.arguments, energy[candidates], rates)
+        background_rates(vectors, steps.weight, frames, *background.arguments, energy[candidates], rates)
         is_safe &= rates > 0
     in_range[candidates] = is_safe
     in_cube = in_energy & in_grid & in_circle & in_range

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -15,13 +14,10 @@ from numpy.typing import NDArray
 
 from survey.reduction.camera import camera_frames
 from survey.reduction.ledger import Ledger
-from survey.response.background import BackgroundLattice, refine_background
 from survey.sky.frames import unit_vectors
-from survey.store.npz import pack, unpack
+from survey.store.flat import pack, unpack
 
-FORMAT = 1
-PLAIN = "plain"
-"""Member of the file that holds everything that is not an array, as JSON."""
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +54,14 @@ class PreparedObservation:
         PSF at the centres of the bins in distance, sr-1.
     edisp : numpy.ndarray (o, t, e)
         Probability per bin of reconstructed energy at the centre of every bin of true energy.
-    bkg_x, bkg_y : numpy.ndarray
-        Nodes of the background rate, deg: `bkg_x` to the east and `bkg_y` along the vertical of the camera when
-        ``step_roll`` is 0. For a radial background `bkg_x` is the offset and `bkg_y` is empty.
-    bkg_bounds : numpy.ndarray (4,)
-        Lowest and highest x, lowest and highest y at which there is a background, deg.
-    bkg : numpy.ndarray (e, y, x) or (e, x) float64
-        Background rate integrated over every bin of reconstructed energy, s-1 sr-1, per second of ontime.
+    bkg : numpy.ndarray (my, mx, e) float32
+        Background rate integrated over every bin of reconstructed energy, s-1 sr-1, per second of ontime, on an even
+        lattice of the camera that is fine enough for linear interpolation; zero outside. Empty without a background.
+    bkg_x0, bkg_y0, bkg_step_x, bkg_step_y : float
+        First nodes and steps of the lattice, deg: x to the east and y along the vertical of the camera when
+        ``step_roll`` is 0.
+    bkg_radial : bool
+        Whether x is the offset; then there is one row.
     safe_energy : numpy.ndarray (e,) bool
         Bins in the safe range of energies.
     safe_offset_max, offset_max : float
@@ -100,10 +97,12 @@ class PreparedObservation:
     psf: NDArray[np.float64]
     edisp_offset: NDArray[np.float64]
     edisp: NDArray[np.float64]
-    bkg_x: NDArray[np.float64]
-    bkg_y: NDArray[np.float64]
-    bkg_bounds: NDArray[np.float64]
-    bkg: NDArray[np.float64]
+    bkg: NDArray[np.float32]
+    bkg_x0: float
+    bkg_y0: float
+    bkg_step_x: float
+    bkg_step_y: float
+    bkg_radial: bool
     safe_energy: NDArray[np.bool_]
     safe_offset_max: float
     offset_max: float
@@ -116,20 +115,22 @@ class PreparedObservation:
     @cached_property
     def filled_energy(self) -> NDArray[np.bool_]:
         """Bins (e,) that have background everywhere inside its bounds."""
-        return np.asarray((self.background_lattice.rate > 0).all(axis=(0, 1)))
+        return np.asarray((self.bkg > 0).all(axis=(0, 1)))
 
     def background_covers(self, radius: float) -> bool:
         """Whether a circle about the pointing at mid-run lies inside the bounds of the background in every time step."""
         if self.pointing_moves or self.bkg.size == 0:
             return False
-        low_x, high_x, low_y, high_y = self.bkg_bounds
-        reach = high_x if self.bkg_y.size == 0 else min(-low_x, high_x, -low_y, high_y)
-        return bool(radius <= reach)
+        my, mx, _ = self.bkg.shape
+        reach = self.bkg_x0 + self.bkg_step_x * (mx - 1)
+        if not self.bkg_radial:
+            reach = min(reach, -self.bkg_x0, -self.bkg_y0, self.bkg_y0 + self.bkg_step_y * (my - 1))
+        return bool(radius <= reach * (1.0 + 1e-12))
 
     @cached_property
     def background_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (k,) and camera frames (k, 3, 3) of the time steps; one for a radial background that does not move."""
-        if self.step_weight.size > 1 and self.bkg_y.size == 0 and not self.pointing_moves:
+        if self.step_weight.size > 1 and self.bkg_radial and not self.pointing_moves:
             return np.ones(1), camera_frames(self.step_ra[:1], self.step_dec[:1], self.step_roll[:1])
         return self.step_weight, camera_frames(self.step_ra, self.step_dec, self.step_roll)
 
@@ -150,13 +151,13 @@ class PreparedObservation:
         """Number of events in the cube."""
         return int(np.count_nonzero(self.event_in_grid))
 
-    @cached_property
-    def background_lattice(self) -> BackgroundLattice:
-        """The background on a lattice that is fine enough for linear interpolation."""
-        return refine_background(self.bkg, self.bkg_x, self.bkg_y, self.bkg_bounds)
+    @property
+    def background_arguments(self) -> tuple[NDArray[np.float32], bool, float, float, float, float]:
+        """The background as the kernels take it: rates, radial, first nodes, steps a degree."""
+        return self.bkg, self.bkg_radial, self.bkg_x0, self.bkg_y0, 1.0 / self.bkg_step_x, 1.0 / self.bkg_step_y
 
     def to_bytes(self) -> bytes:
-        """NumPy archive with fixed time stamps: the same observation gives the same bytes."""
+        """All of it as bytes: the same observation gives the same ones."""
         plain: dict[str, Any] = {"format": FORMAT}
         arrays: dict[str, NDArray[Any]] = {}
         for item in fields(self):
@@ -165,20 +166,18 @@ class PreparedObservation:
                 arrays[item.name] = value
             else:
                 plain[item.name] = value.as_dict() if isinstance(value, Ledger) else value
-        text = json.dumps(plain, sort_keys=True).encode()
-        return pack({**arrays, PLAIN: np.frombuffer(text, dtype=np.uint8)})
+        return pack(arrays, plain)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> PreparedObservation:
-        """Inverse of `to_bytes`; ValueError for a file of another format."""
-        arrays: dict[str, Any] = unpack(content)
-        plain = json.loads(arrays.pop(PLAIN).tobytes())
-        found = plain.pop("format")
+        """Inverse of `to_bytes`; ValueError for bytes of another format."""
+        arrays, plain = unpack(content)
+        found = plain.pop("format", None)
         if found != FORMAT:
             raise ValueError(f"prepared observation has format {found}, this version reads {FORMAT}")
         plain["ledger"] = Ledger.from_dict(plain["ledger"])
         plain["notes"] = tuple(plain["notes"])
-        return cls(**arrays, **plain)
+        return cls(**{**arrays, **plain})
 
     def save(self, url: str) -> None:
         """Write to any URL or path, at once or not at all."""

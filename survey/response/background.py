@@ -56,15 +56,15 @@ class BackgroundLattice:
 
     Parameters
     ----------
-    rate : numpy.ndarray (my, mx, e)
-        s-1 sr-1; ``my`` is 1 for a radial background.
+    rate : numpy.ndarray (my, mx, e) float32
+        s-1 sr-1; ``my`` is 1 for a radial background. Single precision, which is more than any background has.
     x0, y0, step_x, step_y : float
         First node and steps, deg.
     radial : bool
         Whether x is the offset.
     """
 
-    rate: NDArray[np.float64]
+    rate: NDArray[np.float32]
     x0: float
     y0: float
     step_x: float
@@ -72,7 +72,14 @@ class BackgroundLattice:
     radial: bool
 
     @property
-    def arguments(self) -> tuple[NDArray[np.float64], bool, float, float, float, float]:
+    def reach(self) -> float:
+        """Largest distance from the pointing at which there is a background, deg."""
+        my, mx, _ = self.rate.shape
+        reach_x = max(-self.x0, self.x0 + self.step_x * (mx - 1))
+        return reach_x if self.radial else float(np.hypot(reach_x, max(-self.y0, self.y0 + self.step_y * (my - 1))))
+
+    @property
+    def arguments(self) -> tuple[NDArray[np.float32], bool, float, float, float, float]:
         """The lattice as the kernels take it: rates, radial, first nodes, steps a degree."""
         return self.rate, self.radial, self.x0, self.y0, 1.0 / self.step_x, 1.0 / self.step_y
 
@@ -146,21 +153,12 @@ def integrate_power_laws(
     return result
 
 
-def refine_background(
-    rate: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], bounds: NDArray[np.float64]
-) -> BackgroundLattice:
-    """Bring a rate at the nodes of the camera to an even lattice over its bounds, geometrically.
-
-    Parameters
-    ----------
-    rate : numpy.ndarray (e, y, x) or (e, x)
-        s-1 sr-1.
-    x, y, bounds : numpy.ndarray
-        As of `CameraBackground`.
-    """
+def refine_background(camera: CameraBackground) -> BackgroundLattice:
+    """Bring a rate at the nodes of the camera to an even lattice over its bounds, geometrically."""
+    x, y, bounds = camera.x, camera.y, camera.bounds
     radial = y.size == 0
     with np.errstate(divide="ignore"):
-        logs = np.log(np.ascontiguousarray(np.moveaxis(rate[:, None, :] if radial else rate, 0, -1)))
+        logs = np.log(np.ascontiguousarray(np.moveaxis(camera.rate[:, None, :] if radial else camera.rate, 0, -1)))
     low_x, weight_x, step_x = _lattice(x, bounds[0], bounds[1], constant_ends=radial)
     if radial:
         low_y, weight_y, step_y = np.zeros(1, np.int64), np.zeros(1), 1.0
@@ -170,7 +168,8 @@ def refine_background(
         if logs.shape[axis] == 1:
             logs = np.repeat(logs, 2, axis=axis)
     fine = interpolate_logarithms(logs, low_y, weight_y, low_x, weight_x)
-    return BackgroundLattice(np.exp(fine, out=fine), float(bounds[0]), float(bounds[2]), step_x, step_y, radial)
+    rate = np.exp(fine, out=fine).astype(np.float32)
+    return BackgroundLattice(rate, float(bounds[0]), float(bounds[2]), float(step_x), float(step_y), radial)
 
 
 def _lattice(
