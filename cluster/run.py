@@ -111,7 +111,7 @@ def execute(
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     units = list(units)
     plan = Plan.of(units)
-    with _terminable(), _storage_errors(workspace), workspace.lock:
+    with _terminable(), storage_errors(workspace.url), workspace.lock:
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
         driver = _Driver(units, plan, workspace, (*listeners, RunLog(workspace.folder)), retry_failed, retries)
@@ -361,11 +361,11 @@ def _terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _storage_errors(workspace: Workspace) -> Iterator[None]:
-    """The driver's own writes: a full disk is one line here too."""
+def storage_errors(url: str) -> Iterator[None]:
+    """The driver's own writes below `url`: a full disk is one line here too, `DiskFull`."""
     try:
         yield
     except OSError as error:
         if disk_full(error) is None:
             raise
-        raise storage_error(error, workspace.url) from error
+        raise storage_error(error, url) from error

@@ -60,7 +60,12 @@ class LocalFolder(Folder):
             self._made.add(parent)
         partial = f"{target}.{uuid.uuid4().hex[:12]}.partial"
         try:
-            with open(partial, "wb") as file:
+            try:
+                file = open(partial, "wb")
+            except FileNotFoundError:  # somebody removed the folder since it was made
+                os.makedirs(parent, exist_ok=True)
+                file = open(partial, "wb")
+            with file:
                 file.write(data)
                 if durable:
                     file.flush()

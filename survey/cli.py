@@ -266,7 +266,7 @@ def _answers() -> Iterator[None]:
         text = str(error).strip() or type(error).__name__
         for line in text.splitlines():
             typer.echo(f"{'refused' if refused else 'failed'}: {line}", err=True)
-        if not refused:
+        if not (refused or _is_told(error)):
             typer.echo(f"failed: {type(error).__name__}; `survey --debug ...` shows where it comes from", err=True)
         raise typer.Exit(REFUSED if refused else FAILED) from None
 
@@ -287,6 +287,11 @@ def _is_refusal(error: Exception) -> bool:
         if module in sys.modules
         for name in names
     )
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether the message is all that a user needs: no room to write, no worker left."""
+    return "cluster.errors" in sys.modules and isinstance(error, sys.modules["cluster.errors"].ClusterError)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import numpy as np
 
 from cluster.workspace import Workspace
 from survey.estimators.graph import chosen_maps, map_url, map_variables
+from survey.layout import OWN_FILES, Layout
 from survey.reduction.graph import BACKGROUND_TILES, TILES, background_config
 from survey.refusal import Refusal
 from survey.sky.tiles import Tile
 from survey.store import urls
-from survey.store.cube import create_cube, create_dataset, open_cube, write_block
-from survey.store.provenance import FormatError, content_hash
+from survey.store.cube import create_cube, create_dataset, open_cube, reopen, write_block
+from survey.store.provenance import FormatError, NewerFormatError, content_hash
 from survey.store.variables import CUBE
 from survey.survey_plan import SurveyPlan
 
@@ -82,6 +83,8 @@ def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
 def _attributes(url: str) -> dict[str, Any] | None:
     try:
         return dict(open_cube(url).attrs)
+    except NewerFormatError as error:
+        raise Refusal(f"general.outdir: {error}, or choose another folder") from error
     except (FileNotFoundError, FormatError, KeyError):
         return None
 
@@ -102,6 +105,7 @@ def _ensure(
             workspace.forget(slot)
         create()
         return
+    reopen(url)
     reached = {tile.name for tile in plan.tiles}
     for slot in records:
         stage, _, name = slot.partition("/")
@@ -125,6 +129,15 @@ def _empty(plan: SurveyPlan, url: str, tile: Tile, variables: Sequence[str]) -> 
         fill = 0 if name in CUBE else np.nan
         values[name] = np.full([shapes.get(str(dim), array.sizes[dim]) for dim in array.dims], fill, dtype=array.dtype)
     write_block(url, values, plan.grid, tile)
+
+
+def remove_leftovers(layout: Layout) -> None:
+    """Remove what killed processes left half written; nobody may be writing any more."""
+    for name in urls.listdir(layout.outdir):
+        if name in OWN_FILES:
+            urls.sweep(urls.join(layout.outdir, name))
+        elif urls.is_leftover(name, OWN_FILES):
+            urls.remove(urls.join(layout.outdir, name))
 
 
 def provenance_of_cube(plan: SurveyPlan) -> dict[str, Any]:

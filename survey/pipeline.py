@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Unit
-from cluster.run import execute
+from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
 from cluster.workspace import Workspace
@@ -93,7 +93,7 @@ def run(
         log.warning(line)
     check_outdir(plan.layout, overwrite=overwrite)
     workspace = Workspace(plan.layout.work)
-    with workspace.lock:
+    with storage_errors(plan.layout.outdir), workspace.lock:
         create_cube_store(plan, workspace, overwrite=overwrite)
         create_map_stores(plan, workspace)
         units = units_of(plan)
@@ -121,7 +121,8 @@ def _shown() -> Iterator[list[Any]]:
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:
     """Refuse an output folder that holds files of somebody else."""
-    foreign = sorted(set(urls.listdir(layout.outdir)) - OWN_FILES)
+    found = set(urls.listdir(layout.outdir)) - OWN_FILES
+    foreign = sorted(name for name in found if not urls.is_leftover(name, OWN_FILES))
     if foreign and not overwrite:
         shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise Refusal(

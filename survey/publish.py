@@ -15,8 +15,9 @@ import numpy as np
 from astropy.table import Table
 
 from cluster import Outcome, Outcomes
+from survey.estimators.graph import chosen_maps, map_url
 from survey.events.problems import Problem
-from survey.outputs import provenance_of_cube
+from survey.outputs import provenance_of_cube, remove_leftovers
 from survey.reduction.graph import (
     BACKGROUND,
     OBSERVATIONS,
@@ -83,8 +84,10 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
     record = _record(plan, outcomes, rows, ledger, failed, seconds)
     urls.write_bytes(plan.layout.attribution, _attribution(plan).encode())
-    finalise(plan.cube, provenance=record["provenance"], complete=not failed)
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
+    remove_leftovers(plan.layout)
+    for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), plan.cube):
+        finalise(url, provenance=record["provenance"], complete=not failed)
 
 
 def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

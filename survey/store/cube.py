@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from survey.store import urls
 from survey.store.provenance import check_format
-from survey.store.template import GROUP_DIM, GridLike, create_cube, create_dataset, put_table
+from survey.store.template import GROUP_DIM, GridLike, create_cube, create_dataset, put_root, put_table
 from survey.store.variables import CELL_DIMS
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "finalise",
     "open_cube",
     "read_window",
+    "reopen",
     "write_block",
     "write_region",
     "write_tables",
@@ -227,6 +228,20 @@ def write_tables(
     for name, column in (("gti_start", 0), ("gti_stop", 1)):
         attrs = {"units": "s", "long_name": f"good time interval, {name[4:]}", **(reference or {})}
         put_table(group, name, intervals[:, column], ("gti",), attrs)
+
+
+def reopen(url: str) -> None:
+    """Say that a dataset is being written again: a run that is broken off now leaves it ``running``.
+
+    Parameters
+    ----------
+    url : str
+        Of the dataset.
+    """
+    group = _open_group(url, "r+")
+    if group.attrs["status"] != "running":
+        put_root(urls.parent(url))
+        group.attrs["status"] = "running"
 
 
 def finalise(url: str, *, provenance: Mapping[str, Any] | None = None, complete: bool = True) -> None:

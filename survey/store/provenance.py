@@ -20,6 +20,10 @@ class FormatError(ValueError):
     """A dataset that this release cannot read."""
 
 
+class NewerFormatError(FormatError):
+    """A dataset of a version that this release does not know."""
+
+
 class HasKey(Protocol):
     """Something with plain values for hashing: a grid, axes."""
 
@@ -93,7 +97,7 @@ def check_format(attributes: Mapping[str, Any], where: str) -> None:
     if attributes.get("format") != FORMAT or not isinstance(found, int):
         raise FormatError(f"{where}: no format and format_version in its attributes, expected a dataset of {FORMAT}")
     if found > FORMAT_VERSION:
-        raise FormatError(
+        raise NewerFormatError(
             f"{where}: written in format_version {found}, this release reads up to {FORMAT_VERSION}; "
             "install a newer gammasurvey"
         )

@@ -181,7 +181,7 @@ def create_dataset(
     for dims, values, _ in arrays.values():
         sizes.update(zip(dims, values.shape, strict=True))
     urls.remove(url)
-    _put_root(urls.parent(url))
+    put_root(urls.parent(url))
     group = zarr.create_group(urls.open_store(url, "w"), zarr_format=3)
     for name, (dims, values, attrs) in arrays.items():
         put_table(group, name, values, dims, attrs)
@@ -224,7 +224,7 @@ def create_dataset(
     )
 
 
-def _put_root(url: str) -> None:
+def put_root(url: str) -> None:
     """Make the group above a dataset, if its name says that it is a store; what it consolidated is out of date."""
     if url.endswith(".zarr"):
         content = {"attributes": {}, "zarr_format": 3, "node_type": "group"}

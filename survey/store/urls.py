@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,15 +84,17 @@ def write_bytes(url: str, content: bytes) -> None:
         return
     target = local_path(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(target)  # write() and fsync() leave it out, and a message needs it
         raise
     _sync_folder(target.parent)
 
@@ -108,6 +111,24 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+PARTIAL = ".partial"
+"""How the names of files end that are being written; here, in Zarr's own stores, and in the records of a run."""
+
+
+def is_leftover(name: str, owned: Collection[str]) -> bool:
+    """Whether a name is that of a file that `write_bytes` began for one of `owned` and a kill broke off."""
+    return name.startswith(".") and name.endswith(PARTIAL) and name[1:].rsplit(".", 2)[0] in owned
+
+
+def sweep(url: str) -> None:
+    """Remove what processes that were killed left half written below a folder; while nobody else writes there."""
+    if is_local(url):
+        for folder, _, names in os.walk(local_path(url)):
+            for name in names:
+                if name.endswith(PARTIAL):
+                    Path(folder, name).unlink(missing_ok=True)
 
 
 def remove(url: str) -> None:
