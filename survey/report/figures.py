@@ -9,10 +9,12 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from astropy import units as u
+from astropy.visualization.wcsaxes import WCSAxes
 from astropy.visualization.wcsaxes.frame import EllipticalFrame, RectangularFrame
 from astropy.wcs import WCS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import AsinhNorm, Normalize, TwoSlopeNorm
+from matplotlib.colors import AsinhNorm, Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -29,23 +31,59 @@ class Style:
     cmap : str
         Name of a matplotlib colour map.
     scale : str
-        ``linear``, ``asinh`` (large dynamic range) or ``significance`` (diverging about zero, at most 5 below and 15 above).
+        ``linear``, ``asinh`` (large dynamic range) or ``significance`` (diverging about zero: as much colour a standard
+        deviation below it as above, up to 5; darker from there to 15).
+    label : str
+        Beside the colour bar of a map without unit.
     """
 
     cmap: str = "viridis"
     scale: str = "linear"
+    label: str = ""
 
 
 STYLES = {
-    "counts": Style("inferno", "asinh"),
-    "background": Style("inferno", "asinh"),
+    "counts": Style("inferno", "asinh", "counts"),
+    "background": Style("inferno", "asinh", "counts"),
     "exposure": Style("viridis", "linear"),
-    "excess": Style("inferno", "linear"),
+    "excess": Style("inferno", "linear", "counts"),
     "flux": Style("inferno", "linear"),
-    "sqrt_ts": Style("RdBu_r", "significance"),
-    "significance": Style("RdBu_r", "significance"),
+    "sqrt_ts": Style("significance", "significance", "standard deviations"),
+    "significance": Style("significance", "significance", "standard deviations"),
     "ts": Style("inferno", "asinh"),
 }
+
+SIGNIFICANCE_COLOURS = {
+    -5.0: "#053061",
+    -2.5: "#4393c3",
+    0.0: "#f7f7f7",
+    2.5: "#d6604d",
+    5.0: "#67001f",
+    15.0: "#1a0008",
+}
+"""Standard deviations and their colours; between them they are mixed."""
+
+
+class Picture(Figure):
+    """A figure with its Agg canvas attached, which notebooks show; nothing global is touched."""
+
+    def __init__(self, width: float, height: float, dpi: int) -> None:
+        super().__init__(figsize=(width, height), dpi=dpi, layout="constrained")
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
+def _colours(style: Style, norm: Normalize) -> str | Colormap:
+    """Colour map of a style; that of significance has its colours at fixed values, whatever range is shown."""
+    if style.scale != "significance":
+        return style.cmap
+    shown = np.linspace(norm.vmin or 0.0, norm.vmax or 0.0, 512)
+    colours = np.array([to_rgb(colour) for colour in SIGNIFICANCE_COLOURS.values()]).T
+    return ListedColormap(
+        np.stack([np.interp(shown, list(SIGNIFICANCE_COLOURS), channel) for channel in colours], axis=1)
+    )
 
 
 def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
@@ -54,7 +92,7 @@ def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
     if high <= low:
         high = low + 1.0
     if scale == "significance":
-        return TwoSlopeNorm(0.0, vmin=-5.0, vmax=float(np.clip(high, 5.0, 15.0)))
+        return Normalize(-5.0, float(np.clip(high, 5.0, 15.0)), clip=False)
     if scale == "asinh" and high > 0:
         positive = finite[finite > 0]
         width = float(np.median(positive)) if positive.size else 1.0
@@ -67,6 +105,19 @@ def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
 def is_all_sky(wcs: WCS) -> bool:
     """Whether `wcs` is an all-sky projection, whose frame is an ellipse rather than a rectangle."""
     return wcs.wcs.ctype[0][-3:] in ALL_SKY_PROJECTIONS
+
+
+def _frame_the_sky(axes: WCSAxes, wcs: WCS) -> None:
+    """Let the frame's ellipse be the edge of the sky, which is smaller than the image: AIT and MOL have the same one."""
+    half = np.degrees(2.0 * np.sqrt(2.0)) / np.abs(np.asarray(wcs.wcs.cdelt)) * (1.0, 0.5)
+    center = np.asarray(wcs.wcs.crpix) - 1.0
+    axes.set_xlim(center[0] - half[0], center[0] + half[0])
+    axes.set_ylim(center[1] - half[1], center[1] + half[1])
+    # The frame has no edge that longitudes cross, so they are written along the equator.
+    for longitude in (60, 120, 180, 240, 300):
+        x, y = wcs.wcs_world2pix(longitude, 0.0, 0)
+        if np.isfinite([x, y]).all() and abs(x - center[0]) < 0.97 * half[0]:
+            axes.text(float(x) + 2, float(y) + 2, f"{longitude}°", color="0.6", fontsize=8)
 
 
 def draw_map(
@@ -99,20 +150,20 @@ def draw_map(
     Returns
     -------
     matplotlib.figure.Figure
-        With its Agg canvas attached; nothing global is touched.
+        A `Picture`.
     """
     style = STYLES.get(name, Style())
     ny, nx = values.shape
     height = float(np.clip(8.0 * ny / nx, 2.4, 9.0))
-    figure = Figure(figsize=(9.5, height + 1.0), dpi=dpi, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(9.5, height + 1.0, dpi)
+    norm = _norm(values, style.scale)
     all_sky = is_all_sky(wcs)
     axes = figure.add_subplot(projection=wcs, frame_class=EllipticalFrame if all_sky else RectangularFrame)
     image = axes.imshow(
         values,
         origin="lower",
-        cmap=style.cmap,
-        norm=_norm(values, style.scale),
+        cmap=_colours(style, norm),
+        norm=norm,
         interpolation="nearest",
         rasterized=True,
     )
@@ -121,8 +172,10 @@ def draw_map(
     longitude, latitude = AXIS_LABELS["GLON" if wcs.wcs.ctype[0].startswith("GLON") else "RA"]
     lon, lat = axes.coords[0], axes.coords[1]
     if all_sky:
-        lon.set_ticklabel_visible(False)
+        _frame_the_sky(axes, wcs)
+        lon.set_ticks(spacing=60 * u.deg)
         lon.set_ticks_visible(False)
+        lon.set_ticklabel_visible(False)
         lat.set_axislabel(latitude)
     else:
         lon.set_axislabel(longitude)
@@ -136,7 +189,7 @@ def draw_map(
         except (ValueError, AttributeError, NotImplementedError):
             continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
     colour_bar = figure.colorbar(image, ax=axes, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
-    colour_bar.set_label(unit)
+    colour_bar.set_label(unit or style.label)
     axes.set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
     return figure
 
@@ -171,8 +224,7 @@ def draw_significance_histogram(
     counts_all : numpy.ndarray or None
         Pixels per bin of the whole map, for comparison.
     """
-    figure = Figure(figsize=(7.0, 5.0), dpi=dpi, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(7.0, 5.0, dpi)
     axes = figure.add_subplot()
     if counts_all is not None:
         axes.step(centers, counts_all, where="mid", color="0.6", label="all pixels")
