@@ -114,6 +114,53 @@ def containment_radius(profile: NDArray[np.float64], fraction: float = 0.68) -> 
     return radii
 
 
+def config(field: Field, data: Path, outdir: Path) -> dict:
+    """The field as a configuration file would have it, run in this process."""
+
+    def deg(value: float) -> str:
+        return f"{value} deg"
+
+    energies = {"energy": field.energy, "energy_true": field.energy_true}
+    exclusion = [
+        {"frame": frame, "lon": deg(lon), "lat": deg(lat), "radius": deg(radius)}
+        for frame, lon, lat, radius in field.exclusion
+    ]
+    return {
+        "general": {"outdir": str(outdir)},
+        "observations": {"datastore": str(data / "hess-dl3-dr1"), "obs_ids": list(field.obs_ids)},
+        "datasets": {
+            "geom": {
+                "wcs": {
+                    "skydir": {"frame": field.frame, "lon": deg(field.lon), "lat": deg(field.lat)},
+                    "proj": "CAR",
+                    "binsize": deg(field.binsize),
+                    "binsize_irf": deg(field.binsize_irf),
+                    "width": {"width": deg(field.width), "height": deg(field.width)},
+                },
+                "selection": {"offset_max": deg(field.offset_max)},
+                "axes": {
+                    name: {"min": f"{low} TeV", "max": f"{high} TeV", "nbins": size}
+                    for name, (low, high, size) in energies.items()
+                },
+            },
+            "safe_mask": {
+                "methods": list(field.safe_methods),
+                "parameters": {
+                    "offset_max": deg(field.offset_max),
+                    "aeff_percent": field.aeff_percent,
+                    "bias_percent": field.bias_percent,
+                },
+            },
+            "background": {
+                "method": "fov_background",
+                "parameters": {"method": "scale"},
+                "exclusion": exclusion,
+            },
+        },
+        "cluster": {"kind": "none"},
+    }
+
+
 def cube(
     field: Field, observations: Iterable[PreparedObservation], variables: tuple[str, ...] = VARIABLES
 ) -> xr.Dataset:

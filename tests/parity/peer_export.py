@@ -1,6 +1,6 @@
 """Reads a dataset that we exported and dumps what the peer makes of it: arrays, PSF radii, predicted counts.
 
-The second argument is the file, the third a JSON list of places, ``[lon, lat]`` in deg in the file's frame.
+The second argument is the file, the third a JSON list of places, ``[ra, dec]`` in deg, ICRS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     radii, predicted = [], {"point": [], "gaussian": []}
     dataset.mask_safe.data[...] = dataset.mask_safe.data.astype(bool)
     for lon, lat in places:
-        position = SkyCoord(lon, lat, unit="deg", frame=frame)
+        position = SkyCoord(lon, lat, unit="deg", frame="icrs").transform_to(frame)
         radii.append(dataset.psf.containment_radius(0.68, energy_true, position).to_value("deg"))
         for name, spatial in (
             ("point", PointSpatialModel.from_position(position)),
