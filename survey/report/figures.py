@@ -54,11 +54,12 @@ STYLES = {
 }
 
 SIGNIFICANCE_COLOURS = {
-    -5.0: "#053061",
-    -2.5: "#4393c3",
+    -5.0: "#2166ac",
+    -2.5: "#92c5de",
     0.0: "#f7f7f7",
-    2.5: "#d6604d",
-    5.0: "#67001f",
+    2.5: "#f4a582",
+    5.0: "#b2182b",
+    10.0: "#67001f",
     15.0: "#1a0008",
 }
 """Standard deviations and their colours; between them they are mixed."""

@@ -31,6 +31,26 @@ def test_maps_have_a_coordinate_grid_a_colour_bar_and_units(proj, frame):
     np.testing.assert_array_equal(sky.images[0].get_array(), values)
 
 
+def test_significance_has_as_much_colour_below_zero_as_above():
+    values = np.linspace(-6, 40, 200).reshape(10, 20)
+    figure = draw_map(values, make_wcs("CAR", values.shape, "icrs"), name="sqrt_ts", title="", unit="")
+    sky, colour_bar = figure.axes
+    image = sky.images[0]
+
+    def strength(value):
+        return 1 - min(image.cmap(image.norm(value))[:3])
+
+    assert colour_bar.get_ylabel() == "standard deviations"
+    assert strength(0.0) < 0.05
+    assert strength(-2.5) == pytest.approx(strength(2.5), abs=0.1)
+    assert strength(15.0) > strength(5.0) > strength(2.5)
+
+
+def test_notebooks_show_pictures():
+    figure = draw_map(np.ones((5, 5)), make_wcs("CAR", (5, 5), "icrs"), name="counts", title="", unit="")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("name", ["counts", "exposure", "flux", "unknown"])
 def test_empty_and_constant_maps_are_drawn(name):
     for values in (np.full((10, 10), np.nan), np.zeros((10, 10))):
