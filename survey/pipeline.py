@@ -32,6 +32,10 @@ PRELOAD = ("survey.reduction.stages", "survey.estimators.stages")
 """What a worker imports when it starts, so that the first units do not wait for it."""
 
 
+class RunFailed(RuntimeError):
+    """A run whose products are not complete; the message has one line a unit that failed."""
+
+
 def units_of(plan: SurveyPlan) -> list[Unit]:
     """All units of a run, stage by stage."""
     from survey.estimators.graph import map_units
@@ -78,6 +82,8 @@ def run(
     ------
     Refusal
         When the run cannot start; the message has one line a problem.
+    RunFailed
+        When a unit failed that is not a single observation: a tile, a map, a picture.
     """
     from cluster.compile_cache import use_compile_cache
     from survey.outputs import create_cube_store, create_map_stores
@@ -107,7 +113,11 @@ def run(
                 preload=PRELOAD,
             )
         publish(plan, outcomes, seconds=time.time() - started)
-    return Run(plan.layout.outdir)
+    made = Run(plan.layout.outdir)
+    if made.record["failed_units"]:
+        advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
+        raise RunFailed("\n".join([*made.record["failed_units"], advice]))
+    return made
 
 
 @contextlib.contextmanager
