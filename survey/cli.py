@@ -290,8 +290,9 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _is_told(error: Exception) -> bool:
-    """Whether the message is all that a user needs: no room to write, no worker left."""
-    return "cluster.errors" in sys.modules and isinstance(error, sys.modules["cluster.errors"].ClusterError)
+    """Whether the message is all that a user needs: no room to write, no worker left, units that failed."""
+    named = {"cluster.errors": "ClusterError", "survey.pipeline": "RunFailed"}
+    return any(isinstance(error, getattr(sys.modules[module], name)) for module, name in named.items() if module in sys.modules)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from astropy.coordinates import SkyCoord
 
 from survey.config import SurveyConfig
 from survey.config_datasets import RegionConfig
+from survey.estimators.distortion import check_distortion
 from survey.events.datastore import DataStore, check_datastore, open_datastore
 from survey.events.observation import ObservationRejected
 from survey.events.problems import DataStoreError, Problem, summary
@@ -134,6 +135,12 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         sources = select(store, selection.as_selection())
     except (DataStoreError, ValueError) as error:
         raise Refusal([f"observations: {line}" for line in str(error).splitlines()]) from error
+    grid = make_grid(config)
+    if config.excess_map is not None or config.ts_map is not None:
+        try:
+            check_distortion(grid)
+        except ValueError as error:
+            raise Refusal(f"datasets.geom.wcs: {error}") from error
     axes = _axes(config)
     settings = _settings(config)
     footprints, kept, problems = [], [], list(store.problems)
@@ -153,7 +160,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
     return SurveyPlan(
         config=config,
         layout=Layout(config.general.outdir),
-        grid=make_grid(config),
+        grid=grid,
         axes=axes,
         settings=settings,
         exclusion=_exclusion(config),
