@@ -93,6 +93,17 @@ def cumulate(safe, out):
                 out[y + 1, x + 1, e] = here + out[y, x + 1, e] + out[y + 1, x, e] - out[y, x, e]
 
 
+@njit(nogil=True, cache=True)
+def _repeat(scale, factor, ready):
+    """Repeat the pixel's scale over a row of the template, unless it is there already; returns True."""
+    if not ready:
+        ne = scale.size
+        for k in range(0, factor.size, ne):
+            for e in range(ne):
+                factor[k + e] = scale[e]
+    return True
+
+
 # The next functions go through all bins of a window. `first` and `second` are the templates of the cells on both sides
 # of the pixel, shape (y, x * energy); `factor` is the pixel's scale, repeated for every x of a row; the rows of the
 # window's arrays are flat too and begin at `place`.
@@ -325,11 +336,10 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
         for e in range(ne):
             peak = (1.0 - share) * peaks[left[x], e] + share * peaks[right[x], e]
             reach = max(reach, scale[e] * peak * inverse_peak[x, e])
-        for k in range(size):
-            for e in range(ne):
-                factor[k * ne + e] = scale[e]
+        ready = False
         total = _plain_sum(sums, left[x], right[x], share, scale, safe, y, x, size) if plain else -1.0
         if total < 0.0:
+            ready = _repeat(scale, factor, ready)
             total = _weighted_sum(first, second, share, factor, weight_flat, y, place)
         out[TOTAL, x] = total
         if not total > 0.0:
@@ -337,6 +347,7 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
         n = _gather(low, high, filled, y, first, second, share, scale, x, size, r, c)
         if not _sum(r, n) > 0.0:
             n = 0
+            ready = _repeat(scale, factor, ready)
             norm = _lowest_norm(-np.inf, first, second, share, factor, inverse_flat, y, place, steepest)
             niter, success, curvature = 0, True, 0.0
         else:
@@ -349,6 +360,7 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
             if steps > 0:
                 norm, niter, success, curvature = solve_norm(total, r, c, n, rtol, steps)
             if norm < 0.0 and -norm * reach > 1.0:
+                ready = _repeat(scale, factor, ready)
                 lowest = _lowest_norm(norm, first, second, share, factor, inverse_flat, y, place, steepest)
                 if lowest > norm:
                     norm = lowest
@@ -365,6 +377,8 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
         out[TS, x] = max(2.0 * likelihood, 0.0)
         out[NITER, x] = niter
         out[SUCCESS, x] = 1.0 if success else 0.0
+        if both_sides or sensitivity:
+            ready = _repeat(scale, factor, ready)
         bins = (first, second, share, factor, weight_flat, background_flat, y, place)
         if both_sides:
             out[ERRP, x] = profile_up(norm, error, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +44,16 @@ class Template:
     ----------
     matrix : numpy.ndarray
         Fraction of the source in a pixel for a PSF of one in one radial bin, shape (distinct pixels, rad), sr.
+    contents, sums : numpy.ndarray
+        What a PSF of one in one radial bin holds: by the solid angle of the bin, and summed over all pixels of the
+        matrix' grid without end, shape (rad,), sr. They differ by the discretisation only.
     index : numpy.ndarray
         Row of the matrix for every pixel of the template, shape (2 half + 1, 2 half + 1): mirrored pixels are the same.
     """
 
     matrix: Array
+    contents: Array
+    sums: Array
     index: NDArray[np.int64]
 
     @property
@@ -56,8 +61,13 @@ class Template:
         """Pixels on each side of the centre."""
         return self.index.shape[0] // 2
 
-    def apply(self, profiles: Array) -> Array:
-        """Templates of radial profiles.
+    @cached_property
+    def multiplicity(self) -> Array:
+        """How often every row of the matrix is in the template."""
+        return np.bincount(self.index.ravel(), minlength=self.matrix.shape[0]).astype(float)
+
+    def apply(self, profiles: Array) -> tuple[Array, Array, Array]:
+        """Templates of radial profiles, their sums and their greatest values.
 
         Parameters
         ----------
@@ -66,19 +76,23 @@ class Template:
 
         Returns
         -------
-        numpy.ndarray
-            Shape (..., 2 half + 1, 2 half + 1, energy): y, x, energy, the order that `kernels_ts` works in.
+        tuple of numpy.ndarray
+            Templates of shape (..., 2 half + 1, 2 half + 1, energy): y, x, energy, the order that `kernels_ts` works
+            in; sums and greatest values of shape (..., energy).
         """
-        distinct = np.ascontiguousarray((profiles @ self.matrix.T).swapaxes(-1, -2))
-        return np.take(distinct, self.index, axis=-2)
+        found, wanted = profiles @ self.sums, profiles @ self.contents
+        scale = np.divide(wanted, found, out=np.zeros_like(found), where=found > 0)
+        distinct = np.ascontiguousarray(((profiles @ self.matrix.T) * scale[..., None]).swapaxes(-1, -2))
+        sums = self.multiplicity @ distinct
+        return np.take(distinct, self.index, axis=-2), sums, distinct.max(axis=-2)
 
 
 @lru_cache(maxsize=8)
 def make_template(shape: SpatialModel, binsize: float, half: int, rad_edges: tuple[float, ...]) -> Template:
     """Template matrix of a shape.
 
-    The profile is linear between the centres of its bins. Each bin holds exactly its solid angle of PSF when all pixels
-    are added, whatever the pixel size, so that the sum of a template is the contained fraction of the source.
+    The profile is linear between the centres of its bins, and scaled so that all pixels without end hold what the
+    profile holds, whatever the pixel size: the sum of a template is the contained fraction of the source.
 
     Parameters
     ----------
@@ -99,8 +113,10 @@ def make_template(shape: SpatialModel, binsize: float, half: int, rad_edges: tup
     contents = 2 * np.pi * -np.diff(np.cos(np.radians(edges)))
     fractions = _fractions(shape, step, radius) if radius > 0 else None
     pixels = np.empty((contents.size, 2 * half + 1, 2 * half + 1))
+    sums = np.empty(contents.size)
     for k, image in enumerate(_radial_basis(step, edges)):
-        image *= contents[k] / image.sum()
+        image *= np.radians(step) ** 2
+        sums[k] = image.sum()
         pixels[k] = _binned(image if fractions is None else _convolved(image, fractions), factor, half)
     size = 2 * half + 1
     if shape.is_isotropic:
@@ -112,19 +128,25 @@ def make_template(shape: SpatialModel, binsize: float, half: int, rad_edges: tup
     else:
         index = np.arange(size**2).reshape(size, size)
         matrix = pixels.reshape(contents.size, -1).T
-    return Template(np.ascontiguousarray(matrix), index.astype(np.int64))
+    return Template(np.ascontiguousarray(matrix), contents, sums, index.astype(np.int64))
 
 
 def _radial_basis(step: float, edges: Array) -> Iterator[Array]:
-    """Hat functions between the centres of radial bins on a grid of points, shape (y, x); constant at both ends."""
+    """Hat functions between the centres of radial bins on a grid of points, shape (y, x)."""
     reach = math.ceil(edges[-1] / step) + 1
     offset = np.arange(-reach, reach + 1) * step
     distance = np.hypot(offset[:, None], offset)
     inside = distance <= edges[-1]
     centers = 0.5 * (edges[1:] + edges[:-1])
     place = np.interp(distance, centers, np.arange(centers.size))
+    if centers.size > 1:
+        # a profile is even in the radius: a parabola up to the second centre, with weights beyond 0 and 1 at the middle
+        parabola = (distance**2 - centers[0] ** 2) / (centers[1] ** 2 - centers[0] ** 2)
+        place = np.where(distance < centers[1], parabola, place)
+    left = np.clip(np.floor(place), 0, max(centers.size - 2, 0))
+    share = place - left
     for k in range(centers.size):
-        yield np.where(inside, np.maximum(1 - np.abs(place - k), 0.0), 0.0)
+        yield inside * (np.where(left == k, 1 - share, 0.0) + np.where(left == k - 1, share, 0.0))
 
 
 def _fractions(shape: SpatialModel, step: float, radius: float) -> Array:

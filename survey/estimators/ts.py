@@ -196,7 +196,8 @@ class SourceTemplates:
     psf_exposure: Array
     template: Template
     core: Core
-    _made: dict[int, Array] = field(default_factory=dict, init=False)
+    _made: dict[int, tuple[Array, Array, Array]] = field(default_factory=dict, init=False)
+    _mixed: list[Array] = field(default_factory=list, init=False)
 
     @cached_property
     def expected(self) -> Array:
@@ -232,8 +233,8 @@ class SourceTemplates:
         """What the templates of the cells are normalised by, shape (y_irf, x_irf, energy)."""
         return self._weights.sum(axis=-1)
 
-    def _of_cells(self, row: int) -> Array:
-        """Templates of a row of cells, times their expected counts, shape (cell, y, x, energy)."""
+    def _of_cells(self, row: int) -> tuple[Array, Array, Array]:
+        """Templates of a row of cells, times their expected counts, shape (cell, y, x, energy); sums and maxima."""
         if row not in self._made:
             for old in [key for key in self._made if key < row - 1]:
                 del self._made[old]
@@ -248,16 +249,18 @@ class SourceTemplates:
         return self._made[row]
 
     def row(self, y: int) -> RowTemplates:
-        """Templates for a row of the core."""
+        """Templates for a row of the core; they stand in the same memory for every row."""
         below, above, share = (item[y] for item in self._rows)
         first, second = self._of_cells(int(below)), self._of_cells(int(above))
-        values = np.empty_like(first)
-        blend(first.reshape(-1), second.reshape(-1), share, values.reshape(-1))
+        if not self._mixed:
+            self._mixed.extend(np.empty_like(values) for values in first)
+        for a, b, out in zip(first, second, self._mixed, strict=True):
+            blend(a.reshape(-1), b.reshape(-1), share, out.reshape(-1))
         counts = (1 - share) * self._expected_of_cells[below] + share * self._expected_of_cells[above]
         left, right, along = self.cells_along_x
         norm = (1 - along[:, None]) * counts[left] + along[:, None] * counts[right]
         scale = np.divide(self.expected[y], norm, out=np.zeros_like(norm), where=norm > 0)
-        return RowTemplates(values, values.sum(axis=(1, 2)), values.max(axis=(1, 2)), scale)
+        return RowTemplates(self._mixed[0], self._mixed[1], self._mixed[2], scale)
 
 
 def ts_map_from_kernel(

@@ -199,7 +199,9 @@ class FitWindow:
         maps = {name: result[k] for name, k in names.items()}
         fitted = np.isfinite(maps["norm"])
         maps["background"] = np.where(fitted, self.window_sum(self.background), np.nan)
-        stat = np.where(self.weight > 0, cash(self.counts, self.background), 0.0)
+        stat = 2.0 * np.maximum(self.background, np.where(self.weight > 0, FLOOR, 0.0))
+        hit = np.nonzero(self.counts)
+        stat[hit] = cash(self.counts[hit], self.background[hit])
         maps["stat_null"] = np.where(fitted, self.window_sum(stat), np.nan)
         return maps
 
