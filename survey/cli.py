@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from survey.config import SurveyConfig
 
+LOG = "survey-command"
 FAILED, REFUSED, SET_ASIDE, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -241,12 +242,14 @@ def _set_log(settings: SurveyConfig) -> None:
     if log.filename:
         handlers.append(logging.FileHandler(log.filename, mode=log.filemode or "a", encoding="utf-8"))
     formatter = logging.Formatter(log.format or "%(asctime)s %(levelname)s %(message)s", log.datefmt)
+    for handler in handlers:
+        handler.set_name(LOG)
+        handler.setFormatter(formatter)
     for name in ("survey", "cluster"):
         logger = logging.getLogger(name)
         logger.setLevel(log.level.upper())
-        for handler in handlers:
-            handler.setFormatter(formatter)
-            logger.addHandler(handler)
+        # Commands may be called one after another in one process, each with its own settings.
+        logger.handlers = [one for one in logger.handlers if one.get_name() != LOG] + handlers
 
 
 @contextmanager
@@ -292,7 +295,9 @@ def _is_refusal(error: Exception) -> bool:
 def _is_told(error: Exception) -> bool:
     """Whether the message is all that a user needs: no room to write, no worker left, units that failed."""
     named = {"cluster.errors": "ClusterError", "survey.pipeline": "RunFailed"}
-    return any(isinstance(error, getattr(sys.modules[module], name)) for module, name in named.items() if module in sys.modules)
+    return any(
+        isinstance(error, getattr(sys.modules[module], name)) for module, name in named.items() if module in sys.modules
+    )
 
 
 if __name__ == "__main__":
