@@ -119,7 +119,7 @@ def make_observation(
     track = _track(pointing, ra, dec, alt, az, start[0], stop[-1])
     zenith = 90.0 - alt if zenith is None else zenith
 
-    n_background = rng.poisson(instrument.background_inside * livetime) if n_events is None else n_events
+    n_background = rng.poisson(instrument.background_inside * ontime) if n_events is None else n_events
     parts = [_background_events(rng, instrument, track, n_background, start, stop)]
     for source in sources:
         parts.append(_source_events(rng, instrument, source, track, zenith, livetime, start, stop))

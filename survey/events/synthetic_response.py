@@ -44,7 +44,7 @@ class SyntheticInstrument:
     energy_bias : float
         Mean of ln(reconstructed / true energy) at the lowest energy; it falls as 1 / energy.
     background_rate : float
-        Background events a second of livetime above `background_energy_min`, at any offset.
+        Background events a second of ontime above `background_energy_min`, at any offset.
     background_index : float
         The background falls as energy to the minus this.
     background_gradient : tuple of float
@@ -109,7 +109,7 @@ class SyntheticInstrument:
 
     @property
     def background_inside(self) -> float:
-        """Background events a second of livetime inside the table's `offset_max`."""
+        """Background events a second of ontime inside the table's `offset_max`."""
         edge = self.offset_max / self.background_width
         inside = 1.0 - math.exp(-0.5 * edge**2) if self.bkg_form == "bkg_2d" else math.erf(edge / math.sqrt(2.0)) ** 2
         return self.background_rate * inside

@@ -64,6 +64,9 @@ SIGNIFICANCE_COLOURS = {
 }
 """Standard deviations and their colours; between them they are mixed."""
 
+NOTEBOOK_DPI = 70
+"""Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
+
 
 class Picture(Figure):
     """A figure with its Agg canvas attached, which notebooks show; nothing global is touched."""
@@ -73,7 +76,7 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
-        return to_png(self)
+        return to_png(self, dpi=NOTEBOOK_DPI)
 
 
 def _colours(style: Style, norm: Normalize) -> str | Colormap:
@@ -195,10 +198,10 @@ def draw_map(
     return figure
 
 
-def to_png(figure: Figure) -> bytes:
-    """PNG bytes of a figure, without the time of writing."""
+def to_png(figure: Figure, *, dpi: int | None = None) -> bytes:
+    """PNG bytes of a figure, without the time of writing; at its own dots per inch unless `dpi` says otherwise."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "gammasurvey"})
+    figure.savefig(buffer, format="png", dpi="figure" if dpi is None else dpi, metadata={"Software": "gammasurvey"})
     return buffer.getvalue()
 
 

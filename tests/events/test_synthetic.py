@@ -76,7 +76,7 @@ def test_background_table_predicts_its_events(form):
     index = instrument.background_index
     low, high, centre = energy.low, energy.high, energy.nodes
     integral = centre**index * (low ** (1 - index) - high ** (1 - index)) / (index - 1)
-    expected = (rate * 1e6 * integral).sum() * observation.livetime
+    expected = (rate * 1e6 * integral).sum() * observation.ontime
     assert observation.n_events == pytest.approx(expected, rel=0.02)
 
 
