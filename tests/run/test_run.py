@@ -1,7 +1,6 @@
 """The whole run: events are conserved, bytes do not depend on how it was run, and reruns do what is missing."""
 
 import copy
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -13,16 +12,6 @@ from survey.events.ingest import ingest
 from survey.refusal import Refusal
 
 
-def digest(folder) -> dict[str, str]:
-    """Hash of every file of a folder, by relative path."""
-    folder = Path(folder)
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def quiet(settings, **options):
     return survey.run(settings, listeners=[], **options)
 
@@ -30,11 +19,6 @@ def quiet(settings, **options):
 def ran(run):
     """Units that this run computed, by stage."""
     return {name: stage["done"] for name, stage in run.record["timings"]["stages"].items() if stage["done"]}
-
-
-@pytest.fixture
-def run(settings):
-    return quiet(settings)
 
 
 def test_events_are_conserved(run):
@@ -59,7 +43,8 @@ def test_products_are_there_and_lazy(run, settings):
     assert cube.sizes["energy"] == 4
     assert cube.sizes["energy_true"] == 6
     assert set(run.observations.colnames) >= {"identity", "livetime", "norm", "norm_err", "flag", "status", "reason"}
-    np.testing.assert_allclose(run.observations["norm"], 1.0, atol=0.25)
+    pull = (run.observations["norm"] - 1.0) / run.observations["norm_err"]
+    assert np.abs(pull).max() < 4.0
     names = {path.name for path in (Path(run.outdir) / "maps").iterdir()}
     assert {"counts.png", "counts.fits", "background.png", "exposure.png", "excess_sqrt_ts.fits"} <= names
     assert "excess_significance_histogram_band0.png" in names
@@ -85,7 +70,7 @@ def test_a_changed_exclusion_redoes_the_background_alone(run, settings):
     assert {"observations", "tiles"}.isdisjoint(stages)
 
 
-def test_configurations_a_b_a_give_the_bytes_of_a(run, settings):
+def test_configurations_a_b_a_give_the_bytes_of_a(run, settings, digest):
     first = digest(run.layout.cube)
     changed = copy.deepcopy(settings)
     changed["datasets"]["background"]["exclusion"][0]["radius"] = "0.6 deg"
@@ -95,7 +80,7 @@ def test_configurations_a_b_a_give_the_bytes_of_a(run, settings):
     assert digest(quiet(settings).layout.cube) == first
 
 
-def test_fewer_observations_leave_nothing_behind(run, settings, tmp_path):
+def test_fewer_observations_leave_nothing_behind(run, settings, tmp_path, digest):
     fewer = copy.deepcopy(settings)
     fewer["observations"]["obs_ids"] = [1, 2]
     after = digest(quiet(fewer).layout.cube)
@@ -103,7 +88,7 @@ def test_fewer_observations_leave_nothing_behind(run, settings, tmp_path):
     assert digest(quiet(fewer).layout.cube) == after
 
 
-def test_workers_batches_and_listing_order_change_no_byte(run, settings, tmp_path):
+def test_workers_batches_and_listing_order_change_no_byte(run, settings, tmp_path, digest):
     other = copy.deepcopy(settings)
     other["general"]["outdir"] = str(tmp_path / "two")
     other["observations"]["obs_ids"] = [6, 3, 1, 2, 5, 4]
@@ -111,7 +96,7 @@ def test_workers_batches_and_listing_order_change_no_byte(run, settings, tmp_pat
     assert digest(quiet(other).layout.cube) == digest(run.layout.cube)
 
 
-def test_an_archive_gives_the_bytes_of_the_files(run, settings, store, tmp_path):
+def test_an_archive_gives_the_bytes_of_the_files(run, settings, store, tmp_path, digest):
     archive = tmp_path / "archive.zarr"
     ingest([str(store)], str(archive), workers=1)
     other = copy.deepcopy(settings)
@@ -156,7 +141,7 @@ def test_no_observation_selected_is_refused(settings):
         quiet(settings)
 
 
-def test_a_deleted_cube_is_made_again(run, settings):
+def test_a_deleted_cube_is_made_again(run, settings, digest):
     before = digest(run.layout.cube)
     shutil.rmtree(run.layout.cube)
     assert digest(quiet(settings).layout.cube) == before
