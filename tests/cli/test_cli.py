@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from survey import __version__, cli
+from survey.events.synthetic import make_store
 from survey.refusal import Refusal
 
 COMMANDS = ("run", "plan", "validate", "init", "status", "ingest", "export", "info", "data")
@@ -19,7 +20,7 @@ COMMANDS = ("run", "plan", "validate", "init", "status", "ingest", "export", "in
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "hess-dl3-dr1").mkdir()
+    make_store(tmp_path / "hess-dl3-dr1", n_observations=2, ra=83.63, dec=22.01, livetime=60.0)
     monkeypatch.setenv("SURVEY_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -67,6 +68,7 @@ def test_init_writes_a_file_that_validates(folder: Path) -> None:
     assert result.exit_code == 0
     assert "mine.yaml: valid" in result.output
     assert "excess_map, ts_map" in result.output
+    assert "2 observations selected, 0 problems that set observations aside" in result.output
 
 
 def test_init_replaces_nothing_unasked(folder: Path) -> None:
