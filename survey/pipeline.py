@@ -171,7 +171,7 @@ class PlanSummary:
             [
                 *self.lines,
                 *rows,
-                f"{'in all':<18} {units:>8} units {left:>8} left",
+                f"{'in all':<18} {units:>8} units {left:>8} left, in at most {left} tasks: short units share one",
                 f"{self.observations} observations on {self.tiles} tiles; at most {self.cube_bytes / 1e9:.2f} GB of cube before "
                 f"compression; {self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; about "
                 f"{self.seconds:.0f} s of work left",
