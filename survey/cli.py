@@ -190,10 +190,10 @@ def export(outdir: Outdir) -> None:
 def info() -> None:
     """Versions, machine, data folders and caches: what a report of a problem needs."""
     with _answers():
-        from cluster.compile_cache import compile_cache
+        from survey.compiled import use_kernel_cache
         from survey.environment import describe
 
-        typer.echo(describe(compile_cache=compile_cache()))
+        typer.echo(describe(compile_cache=use_kernel_cache()))
 
 
 @data_app.command()
@@ -229,9 +229,9 @@ def _load(config: str, overrides: Sequence[str]) -> SurveyConfig:
 
 def _keep_kernels() -> None:
     """Compile kernels once for this machine; before anything that compiles is imported."""
-    from cluster.compile_cache import use_compile_cache
+    from survey.compiled import use_kernel_cache
 
-    use_compile_cache()
+    use_kernel_cache()
 
 
 def _set_log(settings: SurveyConfig) -> None:
@@ -248,8 +248,19 @@ def _set_log(settings: SurveyConfig) -> None:
     for name in ("survey", "cluster"):
         logger = logging.getLogger(name)
         logger.setLevel(log.level.upper())
-        # Commands may be called one after another in one process, each with its own settings.
-        logger.handlers = [one for one in logger.handlers if one.get_name() != LOG] + handlers
+        logger.handlers += handlers
+
+
+def _end_log() -> None:
+    """Commands may be called one after another in one process, each with its own log."""
+    import logging
+
+    for name in ("survey", "cluster"):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if one.get_name() == LOG]:
+            logger.removeHandler(handler)
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
 
 
 @contextmanager
@@ -272,6 +283,8 @@ def _answers() -> Iterator[None]:
         if not (refused or _is_told(error)):
             typer.echo(f"failed: {type(error).__name__}; `survey --debug ...` shows where it comes from", err=True)
         raise typer.Exit(REFUSED if refused else FAILED) from None
+    finally:
+        _end_log()
 
 
 def _is_refusal(error: Exception) -> bool:
