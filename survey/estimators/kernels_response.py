@@ -81,3 +81,28 @@ def exposure_at_pixels(exposure, flux, edisp, denominator, y_cells, x_cells, out
                         total[e] += first * row[a, t, e] + second * row[b, t, e]
             for e in range(ne):
                 out[y, x, e] = total[e]
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def at_pixels(values, y_cells, x_cells, out):
+    """Interpolate values of the cells to pixels.
+
+    Parameters
+    ----------
+    values : array of float64
+        Shape (y_irf, x_irf, energy).
+    y_cells, x_cells : tuple of arrays
+        Left cell, right cell and share of every pixel along y and along x (`interpolation`).
+    out : array of float64
+        Shape (y, x, energy); overwritten.
+    """
+    y_left, y_right, y_share = y_cells
+    x_left, x_right, x_share = x_cells
+    for y in range(out.shape[0]):
+        below, above, v = values[y_left[y]], values[y_right[y]], y_share[y]
+        for x in range(out.shape[1]):
+            a, b, u = x_left[x], x_right[x], x_share[x]
+            for e in range(out.shape[2]):
+                left = (1.0 - v) * below[a, e] + v * above[a, e]
+                right = (1.0 - v) * below[b, e] + v * above[b, e]
+                out[y, x, e] = (1.0 - u) * left + u * right

@@ -23,7 +23,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from survey.estimators.excess import Core, assembled, map_variable
-from survey.estimators.kernels_ts import blend
+from survey.estimators.kernels_response import at_pixels
+from survey.estimators.kernels_window import blend
 from survey.estimators.response_at import Responses, band_slices, energy_edges
 from survey.estimators.settings import TSMapSettings
 from survey.estimators.template import Template, half_width, make_template
@@ -123,7 +124,7 @@ def ts_map(dataset: xr.Dataset, settings: TSMapSettings, core: Core | None = Non
             cubes["counts"][bins], cubes["background"][bins], safe.astype(float), core, half, plain=True
         )
         source = SourceTemplates(Responses(dataset, settings.spectral_model, bins), psf, template, core)
-        valid = seen[core.slices] & (source.expected.sum(axis=2) > 0)
+        valid = seen[core.slices] & (source.expected @ np.ones(source.expected.shape[2]) > 0)
         maps = window.fit(valid, source.row, source.cells_along_x, _choice(settings))
         flux = float(settings.spectral_model.integral(edges[bins.start], edges[bins.stop]))
         layers.append(_products(maps, flux))
@@ -229,9 +230,11 @@ class SourceTemplates:
         return np.asarray((edisp * self.responses.flux[:, None]).swapaxes(-1, -2))
 
     @cached_property
-    def _expected_of_cells(self) -> Array:
-        """What the templates of the cells are normalised by, shape (y_irf, x_irf, energy)."""
-        return self._weights.sum(axis=-1)
+    def _scale(self) -> Array:
+        """Expected counts over what the templates of the cells are normalised by, shape (y, x, energy)."""
+        norm = np.empty_like(self.expected)
+        at_pixels(self._weights.sum(axis=-1), self._rows, tuple(self.cells_along_x), norm)
+        return np.divide(self.expected, norm, out=np.zeros_like(norm), where=norm > 0)
 
     def _of_cells(self, row: int) -> tuple[Array, Array, Array]:
         """Templates of a row of cells, times their expected counts, shape (cell, y, x, energy); sums and maxima."""
@@ -256,11 +259,7 @@ class SourceTemplates:
             self._mixed.extend(np.empty_like(values) for values in first)
         for a, b, out in zip(first, second, self._mixed, strict=True):
             blend(a.reshape(-1), b.reshape(-1), share, out.reshape(-1))
-        counts = (1 - share) * self._expected_of_cells[below] + share * self._expected_of_cells[above]
-        left, right, along = self.cells_along_x
-        norm = (1 - along[:, None]) * counts[left] + along[:, None] * counts[right]
-        scale = np.divide(self.expected[y], norm, out=np.zeros_like(norm), where=norm > 0)
-        return RowTemplates(self._mixed[0], self._mixed[1], self._mixed[2], scale)
+        return RowTemplates(self._mixed[0], self._mixed[1], self._mixed[2], self._scale[y])
 
 
 def ts_map_from_kernel(

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from survey.estimators import kernels_ts as kernels
-from survey.fitting.cash import FLOOR, cash
+from survey.estimators import kernels_window
+from survey.fitting.cash import FLOOR
 
 Array = NDArray[np.float64]
 
@@ -116,10 +117,10 @@ class FitWindow:
         return self.counts.shape[0] - 2 * self.half, self.counts.shape[1] - 2 * self.half
 
     def window_sum(self, values: Array) -> Array:
-        """Sums of (y, x, energy) values over energy and over each core pixel's window, shape (y, x)."""
+        """Sums of (y, x) values over each core pixel's window, shape (y, x)."""
         size = 2 * self.half + 1
         total = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-        total[1:, 1:] = values.sum(axis=2).cumsum(axis=0).cumsum(axis=1)
+        total[1:, 1:] = values.cumsum(axis=0).cumsum(axis=1)
         return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
 
     def fit(
@@ -148,12 +149,14 @@ class FitWindow:
             Quantities of shape (y, x), NaN where not fitted: `norm`, `norm_err`, `ts` (not negative), `total` (counts
             of a norm of one), `niter`, `success`, `stat_null`, `background`, and the optional ones.
         """
-        inverse = np.divide(self.weight, np.maximum(self.background, FLOOR))
+        inverse = np.empty_like(self.counts)
+        expected, stat = np.empty(inverse.shape[:2]), np.empty(inverse.shape[:2])
+        kernels_window.prepare(self.counts, self.background, self.weight, FLOOR, inverse, expected, stat)
         inverse_peak = self._window_maximum(inverse)
         ny, nx, ne = self.counts.shape
         safe = np.zeros((ny + 1, nx + 1, ne), dtype=np.int32)
         if self.plain:
-            kernels.cumulate(self.weight, safe)
+            kernels_window.cumulate(self.weight, safe)
         filled = self._filled(inverse)
         result = np.full((kernels.N_RESULTS, *self.core_shape), np.nan)
         options = (
@@ -198,10 +201,7 @@ class FitWindow:
             names["norm_sensitivity"] = kernels.SENSITIVITY
         maps = {name: result[k] for name, k in names.items()}
         fitted = np.isfinite(maps["norm"])
-        maps["background"] = np.where(fitted, self.window_sum(self.background), np.nan)
-        stat = 2.0 * np.maximum(self.background, np.where(self.weight > 0, FLOOR, 0.0))
-        hit = np.nonzero(self.counts)
-        stat[hit] = cash(self.counts[hit], self.background[hit])
+        maps["background"] = np.where(fitted, self.window_sum(expected), np.nan)
         maps["stat_null"] = np.where(fitted, self.window_sum(stat), np.nan)
         return maps
 
@@ -215,8 +215,8 @@ class FitWindow:
 
     def _filled(self, inverse: Array) -> tuple[NDArray[Any], ...]:
         start = np.empty(self.counts.shape[0] + 1, dtype=np.int64)
-        kernels.count_filled(self.counts, start)
+        kernels_window.count_filled(self.counts, start)
         column, key, energy = (np.empty(start[-1], dtype=np.int64) for _ in range(3))
         count, ratio = np.empty(start[-1]), np.empty(start[-1])
-        kernels.list_filled(self.counts, inverse, start, column, key, energy, count, ratio)
+        kernels_window.list_filled(self.counts, inverse, start, column, key, energy, count, ratio)
         return start, column, key, energy, count, ratio
