@@ -17,20 +17,22 @@ from pathlib import Path
 VARIABLE = "NUMBA_CACHE_DIR"
 
 
-def compile_cache(application: str = "gammasurvey") -> str:
+def compile_cache(application: str = "gammasurvey", stamp: str = "") -> str:
     """Folder for compiled kernels, made if need be; one that the environment names already is respected.
 
     Parameters
     ----------
     application : str
         Name of the folder under the user's cache.
+    stamp : str
+        Version of the code that is compiled; each has a folder of its own.
     """
     given = os.environ.get(VARIABLE)
     if given:
         return given
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     shared = Path(tempfile.gettempdir()) / f"{application}-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    name = f"{socket.gethostname()}-{_processor()}-{_numba_version()}"
+    name = f"{socket.gethostname()}-{_processor()}-{_numba_version()}" + (f"-{stamp}" if stamp else "")
     for base in (home / application, shared):
         folder = base / "numba" / name
         try:
@@ -42,12 +44,12 @@ def compile_cache(application: str = "gammasurvey") -> str:
     return tempfile.mkdtemp(prefix=f"{application}-numba-")
 
 
-def use_compile_cache(application: str = "gammasurvey") -> str:
+def use_compile_cache(application: str = "gammasurvey", stamp: str = "") -> str:
     """Make this process, and those that it starts, keep compiled kernels in `compile_cache`; returns the folder.
 
     To be called before numba is imported; afterwards it changes what numba does from then on.
     """
-    folder = os.environ[VARIABLE] = compile_cache(application)
+    folder = os.environ[VARIABLE] = compile_cache(application, stamp)
     numba = sys.modules.get("numba")
     if numba is not None:
         numba.config.CACHE_DIR = folder

@@ -65,7 +65,7 @@ class Layout:
 
     def prepared(self, identity: str) -> str:
         """An observation on the survey's axes."""
-        return self._join(".survey", "prepared", f"{identity}.npz")
+        return self._join(".survey", "prepared", f"{identity}.prepared")
 
     def norm(self, identity: str) -> str:
         """The background fit of an observation."""
@@ -73,4 +73,4 @@ class Layout:
 
     def partial(self, tile: str, part: int) -> str:
         """Sum of one part of a tile's observations."""
-        return self._join(".survey", "partial", f"{tile}.{part}.npz")
+        return self._join(".survey", "partial", f"{tile}.{part}.sums")

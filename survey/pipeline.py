@@ -85,11 +85,11 @@ def run(
     RunFailed
         When a unit failed that is not a single observation: a tile, a map, a picture.
     """
-    from cluster.compile_cache import use_compile_cache
+    from survey.compiled import use_kernel_cache
     from survey.outputs import create_cube_store, create_map_stores
     from survey.publish import publish
 
-    use_compile_cache()
+    use_kernel_cache()
     started = time.time()
     settings = load_config(config, overrides)
     if models is not None:

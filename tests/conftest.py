@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from survey.compiled import use_kernel_cache
+
+# One folder for all tests and for the processes that they start: a kernel is compiled once.
+use_kernel_cache()
+
 
 @pytest.fixture(scope="session")
 def survey_data() -> Path:

@@ -29,7 +29,7 @@ from survey.sky.regions import ExclusionSpec, exclusion_mask
 from survey.sky.tiles import Tile
 from survey.store import urls
 from survey.store.cube import write_block
-from survey.store.npz import pack, unpack
+from survey.store.flat import pack, unpack
 
 POINTING_TOLERANCE = 0.1
 """Degrees that an observation's pointing may lie from that of the index before the observation is set aside."""
@@ -231,7 +231,7 @@ def reduce_tile(
         variables=variables,
     )
     if partial is not None:
-        urls.write_bytes(partial, pack(sums))
+        urls.write_bytes(partial, pack(sums, {}))
     else:
         write_block(cube, sums, sky, place)
     return _summary(sums)
@@ -251,7 +251,7 @@ def add_parts(
     sky = SkyGrid.from_key(grid)
     sums: Sums = {}
     for part in parts:
-        found = unpack(urls.read_bytes(part))
+        found, _ = unpack(urls.read_bytes(part))
         sums = add_sums(sums, found) if sums else found
     write_block(cube, sums, sky, Tile.from_name(tile))
     return _summary(sums)

@@ -1,7 +1,7 @@
 """Arrays and plain values as bytes, one after another: what is written once and read many times within a run.
 
 A file is eight bytes with the length of a header, the header as JSON, and the arrays, each from a multiple of 64 bytes on.
-Reading copies the file once and interprets nothing. `survey.store.npz` is for what others shall read.
+Reading copies the file once and interprets nothing.
 """
 
 from __future__ import annotations
