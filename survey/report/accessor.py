@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 
 from survey.report.figures import draw_map
 
+ADDITIVE = ("counts", "background", "excess", "npred", "npred_excess", "counts_off", "background_off")
+"""Variables whose energy bins add up to a picture that means something."""
+
 
 def wcs_of(dataset: xr.Dataset) -> WCS:
     """Celestial WCS of a dataset's pixels, from its attribute ``wcs``; a cut-out keeps track of its first pixel."""
@@ -86,6 +89,13 @@ class SkyAccessor:
         part.attrs["x_first"] = data.attrs.get("x_first", 0) + ranges["x"][0]
         return part
 
+    def _adds_up(self, name: str) -> bool:
+        """Whether the sum of a variable over its energy bins means something: not of a ratio, not of bands that overlap."""
+        edges = self._dataset.coords.get("energy_edges")
+        if edges is None or "bound" not in edges.dims:
+            return name in ADDITIVE
+        return name in ADDITIVE and bool(np.all(edges.values[1:, 0] >= edges.values[:-1, 1] * (1 - 1e-9)))
+
     def plot(self, name: str, *, energy: int | None = None, regions: tuple = ()) -> Figure:
         """Picture of a variable.
 
@@ -94,13 +104,20 @@ class SkyAccessor:
         name : str
             Variable.
         energy : int, optional
-            Bin of its energy axis; without it, bins are added (counts, background, ...) or there is just one.
+            Bin of its energy axis; needed where there are several, unless they add up (counts, background, excess).
         regions : tuple of regions.SkyRegion
             Drawn as outlines.
 
         Returns
         -------
         matplotlib.figure.Figure
+
+        Raises
+        ------
+        KeyError
+            When there is no such variable.
+        ValueError
+            When it has several bins which do not add up, and `energy` does not choose one.
         """
         if name not in self._dataset:
             raise KeyError(f"there is no {name!r}; there are {', '.join(map(str, self._dataset.data_vars))}")
@@ -112,6 +129,11 @@ class SkyAccessor:
                 array = array.isel({dim: energy})
             elif array.sizes[dim] == 1:
                 array = array.isel({dim: 0})
+            elif not self._adds_up(name):
+                raise ValueError(
+                    f"{name} has {array.sizes[dim]} bins of {dim}, which do not add up: choose one, "
+                    f"energy=0 to {array.sizes[dim] - 1}"
+                )
             else:
                 array = array.sum(str(dim), keep_attrs=True)
         values = array.values.astype(np.float64)

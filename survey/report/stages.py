@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from survey.estimators.significance_histogram import significance_histogram
-from survey.report.accessor import wcs_of
+from survey.report.accessor import ADDITIVE, wcs_of
 from survey.report.figures import draw_map, draw_significance_histogram, to_png
 from survey.report.images import to_fits
 from survey.sky.grid import SkyGrid
@@ -23,7 +23,6 @@ FEW_BANDS = 4
 """Energy bands up to which every map is drawn in each; with more, just the significance is, and sums of what adds up."""
 DRAWN = ("counts", "background", "excess", "sqrt_ts", "flux", "flux_ul")
 """Maps that are drawn; all are written as FITS images."""
-ADDITIVE = ("counts", "background", "excess", "npred", "npred_excess")
 
 
 def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str]) -> dict[str, Any]:
