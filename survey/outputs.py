@@ -66,7 +66,7 @@ def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
         variables, coordinates = map_variables(settings, plan.axes)
         about = {
             "grid": plan.grid.key(),
-            "variables": [variable.name for variable in variables],
+            "variables": [[variable.name, variable.units] for variable in variables],
             "bands": np.asarray(coordinates["energy_edges"][1]).tolist(),
         }
         template = content_hash(about)

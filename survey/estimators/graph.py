@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from survey.config import SurveyConfig
 from survey.config_maps import ExcessMapConfig, TSMapConfig
 from survey.estimators.excess import bands_of_excess_map, excess_map_variables, halo_of_excess_map
 from survey.estimators.settings import ExcessMapSettings, TSMapSettings
-from survey.estimators.stages import window_with_halo
+from survey.estimators.stages import PUBLISHED_UNITS, window_with_halo
 from survey.estimators.ts import bands_of_ts_map, halo_of_ts_map, ts_map_variables
 from survey.models import Disk, Gaussian, Point, PowerLaw, SpatialModel
 from survey.reduction.axes import Axes
@@ -141,6 +142,9 @@ def map_variables(
         variables, bands = ts_map_variables(settings), bands_of_ts_map(settings, edges)
     else:
         variables, bands = excess_map_variables(settings), bands_of_excess_map(settings, edges)
+    variables = [
+        replace(row, units=PUBLISHED_UNITS[row.units][0]) if row.units in PUBLISHED_UNITS else row for row in variables
+    ]
     limits = np.array([[edges[band.start], edges[band.stop]] for band in bands])
     return variables, {
         "energy": (("energy",), np.sqrt(limits.prod(axis=1)), {"units": "TeV", "long_name": "centre of the band"}),

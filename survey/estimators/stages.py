@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
+from numpy.typing import NDArray
 
 from survey.estimators.excess import Core, excess_map
 from survey.estimators.settings import ExcessMapSettings, TSMapSettings
@@ -21,6 +22,9 @@ INPUTS = {
     "ts": ("counts", "background", "n_safe", "exposure", "psf_exposure", "edisp_exposure", "irf_exposure"),
 }
 """Variables of the cube that a kind of map reads, where the cube has them."""
+
+PUBLISHED_UNITS = {"s-1 m-2": ("cm-2 s-1", 1e-4)}
+"""Unit that a map is published in, and the factor to it, where the field does not use the canonical one."""
 
 
 def map_tile(
@@ -58,8 +62,15 @@ def map_tile(
     core = Core(*inner.relative_to(window))
     chosen = settings_from_key(kind, settings)
     result = ts_map(dataset, chosen, core) if isinstance(chosen, TSMapSettings) else excess_map(dataset, chosen, core)
-    write_block(maps, {str(name): result[name].values for name in result.data_vars}, sky, Tile.from_name(tile))
+    values = {str(name): published(result[name]) for name in result.data_vars}
+    write_block(maps, values, sky, Tile.from_name(tile))
     return {}
+
+
+def published(array: xr.DataArray) -> NDArray[Any]:
+    """Values of a map in the unit that products have, see `PUBLISHED_UNITS`."""
+    _, factor = PUBLISHED_UNITS.get(str(array.attrs.get("units", "")), ("", 1.0))
+    return array.values if factor == 1.0 else array.values * factor
 
 
 MODELS = {model.tag[1]: model for model in (PowerLaw, Point, Gaussian, Disk)}
