@@ -35,8 +35,12 @@ from survey.events.datastore import open_datastore
 from survey.events.ingest import ingest
 from survey.models import PowerLaw
 from survey.outputs import create_cube_store
+from survey.reduction.background_fit import field_of_view, field_of_view_totals, fit_background
+from survey.reduction.contribution import accumulate
 from survey.reduction.graph import reduction_units
+from survey.reduction.prepare import prepare
 from survey.report.dataset import map_dataset, to_bytes
+from survey.sky.regions import ExclusionSpec, exclusion_mask
 from survey.survey_plan import make_plan
 
 warnings.simplefilter("ignore")
@@ -93,6 +97,30 @@ class Ours:
         counts = sum(answer["ledger"]["in_cube"] for answer in results.values() if "ledger" in answer)
         norms = [results[slot]["norm"] for slot in sorted(results) if slot.startswith("background/")]
         return {"seconds": seconds, "counts": counts, "norms": norms, "stages": dict(spent)}
+
+    def reduce_in_memory(self, *, store: str, obs_ids: list[int]) -> dict:
+        """Reduce observations to a cube in memory, as the peer does: read, prepare, fit the norm, add up the tiles."""
+        start = time.perf_counter()
+        pixels, axes, settings = ours.grid(MSH), ours.axes(MSH), ours.settings(MSH)
+        exclusion = ExclusionSpec(regions=ours.exclusion(MSH))
+        wanted = set(obs_ids)
+        prepared, norms = [], {}
+        for source in open_datastore(store).sources:
+            if source.obs_id not in wanted:
+                continue
+            observation = prepare(source.load(), pixels, axes, settings)
+            geometry = field_of_view(observation, pixels)
+            excluded = None if geometry is None else exclusion_mask(geometry, exclusion)
+            totals = field_of_view_totals(observation, pixels, axes, geometry, excluded)
+            norms[observation.identity] = fit_background(totals, axes).background_norm
+            prepared.append(observation)
+        counts = 0
+        for tile in pixels.tiles():
+            near = [one for one in prepared if tile in pixels.tiles_near(one.ra, one.dec, one.radius)]
+            sums = accumulate(near, pixels.geometry(pixels.window(tile)), axes, norms=norms)
+            counts += int(sums["counts"].sum())
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "counts": counts, "norms": [norm.norm for _, norm in sorted(norms.items())]}
 
     def run(self, *, store: str, obs_ids: list[int], out: str, kind: str, workers: int) -> dict:
         """The whole command: units, markers, pictures and all; and the largest memory of a worker."""

@@ -24,7 +24,7 @@ from survey.response.interpolation import (
 from survey.response.table import ResponseAxis, ResponseTable
 from survey.sky.energy import EnergyAxis
 
-REFINED_STEP = 0.125
+REFINED_STEP = 0.05
 """Largest step between the offsets at which a parametrised PSF is evaluated, deg: it is not linear in offset."""
 
 SR_PER_DEG2 = float(np.deg2rad(1.0) ** 2)

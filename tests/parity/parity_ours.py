@@ -114,6 +114,11 @@ def containment_radius(profile: NDArray[np.float64], fraction: float = 0.68) -> 
     return radii
 
 
+def exclusion(field: Field) -> tuple[dict, ...]:
+    """The field's excluded circles."""
+    return tuple({"frame": f, "lon": lon, "lat": lat, "radius": radius} for f, lon, lat, radius in field.exclusion)
+
+
 def config(field: Field, data: Path, outdir: Path) -> dict:
     """The field as a configuration file would have it, run in this process."""
 

@@ -165,8 +165,7 @@ def totals(run):
     field, _, prepared, *_ = run
     pixels = ours.grid(field)
     geometry = field_of_view(prepared, pixels)
-    regions = tuple({"frame": f, "lon": lon, "lat": lat, "radius": radius} for f, lon, lat, radius in field.exclusion)
-    excluded = exclusion_mask(geometry, ExclusionSpec(regions=regions))
+    excluded = exclusion_mask(geometry, ExclusionSpec(regions=ours.exclusion(field)))
     return field_of_view_totals(prepared, pixels, ours.axes(field), geometry, excluded)
 
 

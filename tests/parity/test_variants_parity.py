@@ -143,21 +143,31 @@ def test_alignments_differ(dumps):
 
 
 def test_psf_radius(variant):
-    """68 % radius within 2 % where there is exposure."""
-    _, dump, window, variables, _ = variant
+    """68 % radius within 2 % where there is exposure.
+
+    The King table ends at 79.6 TeV, the effective area of the same run does not: beyond it the peer extrapolates the
+    parameters along a straight line, here they stay as they are at the end.
+    """
+    name, dump, window, variables, _ = variant
     cell = ours.grid(VARIANTS[variant[0]]).cell
     y, x = dump["cells"] - np.array([[window.y0 // cell], [window.x0 // cell]])
     exposure = variables["irf_exposure"][:, y, x]
     with np.errstate(invalid="ignore", divide="ignore"):
         psf = variables["psf_exposure"][:, :, y, x] / exposure[:, None]
     where = exposure > 1e-3 * exposure.max()
+    if name == "king":
+        where &= (np.sqrt(dump["energy_true_edges"][1:] * dump["energy_true_edges"][:-1]) < 79.6)[:, None]
     assert where.sum() > 1000
     radius = ours.containment_radius(np.moveaxis(psf, 1, -1))
     np.testing.assert_allclose(radius[where], dump["psf_r68"][where], rtol=0.02)
 
 
 def test_dispersion_rows(variant):
-    """Sum of absolute differences of every row within 1 % where there is exposure."""
+    """Sum of absolute differences of every row within 1 % where there is exposure.
+
+    Prod5 has an effective area, but no dispersion, at 129 TeV near the axis: a row of zeros for the peer, with which such
+    photons vanish; here it is the row of the nearest offset that has one.
+    """
     _, dump, window, variables, _ = variant
     cell = ours.grid(VARIANTS[variant[0]]).cell
     y, x = dump["cells"] - np.array([[window.y0 // cell], [window.x0 // cell]])
@@ -167,4 +177,6 @@ def test_dispersion_rows(variant):
     safe = np.array([blocks(layer, cell) for layer in variables["n_safe"]])
     whole = (safe == blocks(variables["n_observations"], cell))[:, y, x]
     difference = np.where(whole, np.abs(rows - dump["edisp"]), 0).sum(axis=1)
-    assert difference[exposure > 1e-3 * exposure.max()].max() < 0.01
+    where = (exposure > 1e-3 * exposure.max()) & dump["edisp"].any(axis=1)
+    assert where.sum() > 1000
+    assert difference[where].max() < 0.01
