@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.torture_run import FULL_DISK, KINDS, Disk, Disturbance, Reference, Trial, reference_run
+from benchmarks.torture_run import FULL_DISK, KINDS, CannotMount, Disk, Disturbance, Reference, Trial, reference_run
 from benchmarks.torture_store import SpoiledStore, make_spoiled_store
 
 
@@ -71,9 +71,10 @@ def plan_of_round(number: int, seed: int) -> list[Disturbance]:
     kinds = [first, *rng.choices(["worker killed", "driver killed", "everything killed"], k=rng.choice((0, 1, 2)))]
     while sum(KINDS[kind].needs_workers for kind in kinds) > 2:
         kinds.pop()
-    # Beyond all units are the driver's own last steps, in which it has no workers.
+    # Beyond all units are the driver's own last steps, in which it has no workers; nothing comes after them.
     last = {kind: 0.95 if KINDS[kind].needs_workers else 1.1 for kind in kinds}
-    return [Disturbance(kind, min(rng.uniform(0.0, last[kind]), 1.0), rng.uniform(0.0, 0.4)) for kind in kinds]
+    plan = [Disturbance(kind, min(rng.uniform(0.0, last[kind]), 1.0), rng.uniform(0.0, 0.4)) for kind in kinds]
+    return sorted(plan, key=lambda one: one.at == 1.0)
 
 
 def torture(store: SpoiledStore, reference: Reference, folder: Path, *, deadline: float, seed: int) -> Tally:
@@ -105,7 +106,7 @@ def torture(store: SpoiledStore, reference: Reference, folder: Path, *, deadline
                 with Disk(where, int(plan[0].at * reference.size)) as disk:
                     trial = Trial(store, reference, where, plan, disk)
                     found = trial.run()
-            except PermissionError:
+            except CannotMount:
                 tally.skipped["a file system cannot be mounted here"] += 1
                 continue
         else:

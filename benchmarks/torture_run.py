@@ -172,6 +172,10 @@ def differences(store: SpoiledStore, reference: Reference, out: Path) -> list[st
     return wrong
 
 
+class CannotMount(Exception):
+    """File systems may not be mounted here: only root may, and not in every container."""
+
+
 class Disk:
     """A small file system in memory, mounted on a folder while it is entered."""
 
@@ -180,22 +184,18 @@ class Disk:
         self.size = size
 
     def _mount(self, size: int, *options: str) -> None:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", ",".join((*options, f"size={size}")), "tmpfs", str(self.folder)],
-            capture_output=True,
-        )
-        if done.returncode:
-            raise PermissionError(f"mount: {done.stderr.decode().strip()}")
+        arguments = ["-t", "tmpfs", "-o", ",".join((*options, f"size={size}")), "tmpfs", str(self.folder)]
+        try:
+            subprocess.run(["mount", *arguments], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise CannotMount(str(error)) from error
 
     def enlarge(self) -> None:
         """Make room."""
         self._mount(1 << 30, "remount")
 
     def __enter__(self) -> Disk:
-        try:
-            self._mount(self.size)
-        except OSError as error:
-            raise PermissionError(str(error)) from error
+        self._mount(self.size)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -238,7 +238,7 @@ class Trial:
                 self.failures.append(f"not at its end after {self.starts} starts")
                 break
             before = records(self.out)
-            status, told, last = self._start()
+            status, told, happened = self._start()
             after = records(self.out)
             again = sorted(slot for slot, started in before.items() if after.get(slot) != started)
             if again:
@@ -247,10 +247,10 @@ class Trial:
             if status == SET_ASIDE:
                 self.failures += differences(self.store, self.reference, self.out)
                 break
-            self._judge(status, told, last)
+            self._judge(status, told, happened)
         return self.failures
 
-    def _judge(self, status: int, told: str, last: str) -> None:
+    def _judge(self, status: int, told: str, happened: list[str]) -> None:
         """Whether a run that did not come to its end had a reason, and said it."""
         lines = [line for line in told.splitlines() if line.startswith("failed:")]
         if self.disk is not None and status == FAILED:
@@ -260,11 +260,11 @@ class Trial:
                 self.disk = None
             else:
                 self.failures.append(f"a full disk was told as {told[-1500:]!r}")
-        elif not last or status not in KINDS[last].exits:
-            self.failures.append(f"exit status {status} after {last or 'nothing'}: {told[-1500:]}")
+        elif status not in {one for kind in happened for one in KINDS[kind].exits}:
+            self.failures.append(f"exit status {status} after {', '.join(happened) or 'nothing'}: {told[-1500:]}")
 
-    def _start(self) -> tuple[int, str, str]:
-        """Start the run once; its exit status, what it told, and what was the last thing that happened to it."""
+    def _start(self) -> tuple[int, str, list[str]]:
+        """Start the run once; its exit status, what it told, and what happened to it."""
         self.starts += 1
         environment = {
             **os.environ,
@@ -275,27 +275,30 @@ class Trial:
             driver = subprocess.Popen(
                 command(self.store, self.out), stdout=told, stderr=told, env=environment, start_new_session=True
             )
-            last = ""
+            happened: list[str] = []
             try:
                 while driver.poll() is None:
                     self._wake(time.monotonic())
-                    last = self._disturb(driver) or last
+                    if not {"driver killed", "everything killed"} & set(happened):
+                        happened += self._disturb(driver)
                     time.sleep(0.02)
             finally:
                 self._end_group(driver)
             told.seek(0)
-            return driver.returncode, told.read(), last
+            return driver.returncode, told.read(), happened
 
-    def _disturb(self, driver: subprocess.Popen[bytes]) -> str:
+    def _disturb(self, driver: subprocess.Popen[bytes]) -> list[str]:
         """Do what is next, if it is time for it."""
         if not self.pending:
-            return ""
+            return []
         next_one = self.pending[0]
         done = sum(1 for _ in (self.out / ".survey" / "markers").rglob("*.json")) / self.reference.n_records
         workers = _workers(driver.pid)
         if done < next_one.at or (KINDS[next_one.kind].needs_workers and not workers):
-            return ""
+            return []
         time.sleep(next_one.delay)
+        if driver.poll() is not None:
+            return []
         self.pending.pop(0)
         random.Random(next_one.delay).shuffle(workers)
         try:
@@ -317,9 +320,9 @@ class Trial:
                 case "interrupted":
                     os.killpg(driver.pid, signal.SIGINT)
         except ProcessLookupError:  # it ended in the meantime
-            return ""
+            return []
         self.happened[next_one.kind] += 1
-        return next_one.kind
+        return [next_one.kind]
 
     def _wake(self, now: float) -> None:
         """A stopped worker goes on when the scheduler has given it up, and finds that others did its work."""
