@@ -81,7 +81,7 @@ def run(
 
 @app.command()
 def plan(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Say what a run would do: units, tasks, bytes, memory and time. Runs nothing."""
+    """Say what a run would do: units, memory, time. Runs nothing."""
     with _answers():
         settings = _load(config, overrides or ())
         from survey import pipeline
@@ -91,7 +91,7 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check CONFIG and read the observations that it selects; say all that is wrong."""
+    """Check CONFIG and the observations that it selects."""
     with _answers():
         settings = _load(config, overrides or ())
         wcs, axes = settings.datasets.geom.wcs, settings.datasets.geom.axes
@@ -152,7 +152,7 @@ def ingest(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an archive of other data stores.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
 ) -> None:
-    """Copy data stores into an archive, which is read many times faster."""
+    """Copy data stores into an archive, for faster reading."""
     with _answers():
         from survey.refusal import Refusal
 
@@ -188,7 +188,7 @@ def export(outdir: Outdir) -> None:
 
 @app.command()
 def info() -> None:
-    """Versions, machine, data folders and caches: what a report of a problem needs."""
+    """Versions, machine, data folders, caches: for reports."""
     with _answers():
         from survey.compiled import use_kernel_cache
         from survey.environment import describe

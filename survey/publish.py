@@ -17,6 +17,7 @@ from astropy.table import Table
 from cluster import Outcome, Outcomes
 from survey.estimators.graph import chosen_maps, map_url
 from survey.events.problems import Problem
+from survey.events.terms import terms_of_use
 from survey.outputs import provenance_of_cube, remove_leftovers
 from survey.reduction.graph import (
     BACKGROUND,
@@ -83,7 +84,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     used = [number for number, row in enumerate(rows) if row["status"] == "used"]
     _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
     record = _record(plan, outcomes, rows, ledger, failed, seconds)
-    urls.write_bytes(plan.layout.attribution, _attribution(plan).encode())
+    urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
     remove_leftovers(plan.layout)
     for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), plan.cube):
@@ -218,22 +219,6 @@ def _record(
         "configuration": plan.config.as_dict(),
         "provenance": provenance(provenance_of_cube(plan), plan.grid, plan.observations_key()),
     }
-
-
-def _attribution(plan: SurveyPlan) -> str:
-    """What the data store's owners ask to be said: the text beside the data, or where to look for it."""
-    texts = []
-    for store in plan.config.observations.datastore:
-        for name in ("ATTRIBUTION.txt", "README.txt", "LICENCE.rst", "LICENSE", "README.md", "README.rst"):
-            url = f"{store.rstrip('/')}/{name}"
-            if urls.exists(url):
-                texts.append(urls.read_bytes(url).decode("utf-8", errors="replace"))
-                break
-        else:
-            texts.append(
-                f"No terms of use were found beside {store.rstrip('/').rsplit('/', 1)[-1]}: ask the owners of the data.\n"
-            )
-    return "\n".join(texts)
 
 
 def _finite(value: Any) -> Any:

@@ -177,9 +177,7 @@ def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:
     return (*plan.problems, *(problem for problem in found if problem not in plan.problems))
 
 
-def _checked(
-    store: DataStore, sources: list[ObservationSource], settings: ReductionSettings
-) -> tuple[Problem, ...]:
+def _checked(store: DataStore, sources: list[ObservationSource], settings: ReductionSettings) -> tuple[Problem, ...]:
     """Problems that reading some observations of a store shows."""
     chosen = {source.identity for source in sources}
     rows = [row for row, source in enumerate(store.sources) if source.identity in chosen]

@@ -196,13 +196,13 @@ def write_stack(url: str, *, path: str, shard: int, tables: Iterable[tuple[Respo
     return count
 
 
-def complete_archive(url: str, *, key: str) -> None:
-    """Say that all shards of the plan `key` are there."""
+def complete_archive(url: str, *, key: str, terms: str = "") -> None:
+    """Say that all shards of the plan `key` are there, and on what `terms` the data may be used."""
     store = open_store(url, "w")
     root = zarr.open_group(store, mode="r+")
     if root.attrs.get("plan") != key:
         raise ArchiveMismatch(f"{url} holds another plan; another process writes there")
-    root.attrs["status"] = "complete"
+    root.attrs.update({"status": "complete", "terms": terms})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(store)

@@ -21,6 +21,7 @@ from survey.events.archive_writer import complete_archive, create_archive, write
 from survey.events.datastore import DataStore, open_datastore
 from survey.events.observation import Observation
 from survey.events.source import RESPONSES, ObservationSource
+from survey.events.terms import terms_of_use
 from survey.refusal import Refusal
 from survey.response.table import ResponseTable
 from survey.store.urls import is_local, listdir, local_path, open_store
@@ -186,7 +187,8 @@ def ingest(
         total = sum((outcome.result or {}).get("events", 0) for outcome in written.values())
         if total != report.n_events:
             raise IngestError(f"{url}: {total} events were written and {report.n_events} counted")
-        complete_archive(url, key=key)
+        given = [paths] if isinstance(paths, str | PathLike) else paths
+        complete_archive(url, key=key, terms=terms_of_use(fspath(path) for path in given))
     return report
 
 
