@@ -36,6 +36,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except IsADirectoryError:
+        raise ConfigError("is a folder; expected a YAML file, which `survey init` writes", source=path.name) from None
     except FileNotFoundError:
         raise ConfigError(f"there is no such file: {path.absolute()}", source=path.name) from None
     except (OSError, UnicodeDecodeError) as error:

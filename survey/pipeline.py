@@ -89,7 +89,8 @@ def run(
     from survey.outputs import create_cube_store, create_map_stores
     from survey.publish import publish
 
-    use_kernel_cache()
+    if not any(Path(use_kernel_cache()).iterdir()):
+        log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
     started = time.time()
     settings = load_config(config, overrides)
     if models is not None:
@@ -172,13 +173,19 @@ class PlanSummary:
                 *self.lines,
                 *rows,
                 f"{'in all':<18} {units:>8} units {left:>8} left, in at most {left} tasks: short units share one",
-                f"{self.observations} observations on {self.tiles} tiles; at most {self.cube_bytes / 1e9:.2f} GB of cube before "
+                f"{_number(self.observations, 'observation')} on {_number(self.tiles, 'tile')}; at most {self.cube_bytes / 1e9:.2f} GB of cube before "
                 f"compression; {self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; about "
-                f"{self.seconds:.0f} s of work left",
+                f"{self.seconds:.0f} s of work left, compiling apart",
             ]
         )
 
 
+def _number(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+WORKER_BASE = 400_000_000
+"""Bytes that a worker needs before it holds any data: the interpreter and what it imports."""
 SECONDS_OF_UNIT = {
     "observations": 0.12,
     "background": 0.03,
@@ -218,7 +225,7 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
         observations=len(resolved.sources),
         tiles=len(resolved.tiles),
         cube_bytes=cube_bytes(resolved),
-        worker_bytes=tile_bytes(resolved),
+        worker_bytes=WORKER_BASE + tile_bytes(resolved),
         workers=settings.cluster_config.workers,
         seconds=seconds,
         lines=tuple(summarise_problems(resolved.problems)),

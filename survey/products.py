@@ -114,7 +114,9 @@ class Run:
         if len(record["set_aside"]) > 10:
             lines.append(f"... and {len(record['set_aside']) - 10} more: see {self.layout.observations}")
         lines += [f"failed: {line}" for line in record["failed_units"]]
-        lines.append(f"products in {self.outdir}")
+        lines.append(
+            f"{record['wall_seconds']:.0f} s in all; products in {self.outdir}, pictures in {self.outdir}/maps"
+        )
         return "\n".join(lines)
 
 

@@ -80,8 +80,9 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     failed = _failed_units(outcomes)
     if not failed:
         _check_counts(plan, outcomes, ledger)
-    _write_observations(plan, rows)
     used = [number for number, row in enumerate(rows) if row["status"] == "used"]
+    rows.sort(key=lambda row: (row["obs_id"], row["identity"]))
+    _write_observations(plan, rows)
     _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
     record = _record(plan, outcomes, rows, ledger, failed, seconds)
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())

@@ -3,7 +3,7 @@
 A unit's key holds its stage's version, so results of older code are reused as long as the version stays. When sources
 change, either the version is raised, or somebody says that results are the same::
 
-    python tests/stage_sources.py "why results do not change"
+    python -m tests.stage_sources "why results do not change"
 """
 
 from __future__ import annotations
