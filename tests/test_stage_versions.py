@@ -21,6 +21,8 @@ def test_every_stage_is_recorded(sources):
 @pytest.mark.parametrize("stage", sorted(RECORDED))
 def test_changed_sources_have_a_new_version_or_a_waiver(stage, sources):
     now, then = sources[stage], RECORDED[stage]
-    advice = "raise it in STAGE_VERSIONS, then: python -m tests.stage_sources 'new version', or a reason why results stay"
+    advice = (
+        "raise it in STAGE_VERSIONS, then: python -m tests.stage_sources 'new version', or a reason why results stay"
+    )
     assert now["digest"] == then["digest"], f"stage {stage}: sources changed at version {now['version']}; {advice}"
     assert now["version"] == then["version"], f"stage {stage}: version {now['version']} is not recorded; {advice}"
