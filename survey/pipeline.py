@@ -174,8 +174,9 @@ class PlanSummary:
                 *rows,
                 f"{'in all':<18} {units:>8} units {left:>8} left, in at most {left} tasks: short units share one",
                 f"{_number(self.observations, 'observation')} on {_number(self.tiles, 'tile')}; "
-                f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression; {self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; about "
-                f"{self.seconds:.0f} s of work left, compiling apart",
+                f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression; "
+                f"{self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; "
+                f"about {self.seconds:.0f} s of work left, compiling apart",
             ]
         )
 

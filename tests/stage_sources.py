@@ -37,7 +37,11 @@ def digest(module: str, graph: grimp.ImportGraph) -> str:
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
                 node.value.value = ""
         hashed.update(f"{name}\n{ast.dump(tree)}".encode())
     return hashed.hexdigest()
