@@ -230,6 +230,7 @@ class Trial:
         self.kept = 0
         self.failures: list[str] = []
         self._stopped: dict[int, float] = {}
+        self._must_end: set[str] = set()
 
     def run(self) -> list[str]:
         """Run to the end; returns what is wrong with it."""
@@ -245,6 +246,7 @@ class Trial:
                 self.failures.append(f"{len(again)} finished units computed again: {', '.join(again[:3])}")
             self.kept += len(before) - len(again)
             if status == SET_ASIDE:
+                self.failures += [f"went on after it was {kind}" for kind in happened if kind in self._must_end]
                 self.failures += differences(self.store, self.reference, self.out)
                 break
             self._judge(status, told, happened)
@@ -266,6 +268,7 @@ class Trial:
     def _start(self) -> tuple[int, str, list[str]]:
         """Start the run once; its exit status, what it told, and what happened to it."""
         self.starts += 1
+        self._must_end.clear()
         environment = {
             **os.environ,
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{WORKER_TTL:.0f}s",
@@ -273,7 +276,12 @@ class Trial:
         }
         with (self.where.parent / "told.txt").open("w+") as told:
             driver = subprocess.Popen(
-                command(self.store, self.out), stdout=told, stderr=told, env=environment, start_new_session=True
+                command(self.store, self.out),
+                stdout=told,
+                stderr=told,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
             happened: list[str] = []
             try:
@@ -322,6 +330,9 @@ class Trial:
         except ProcessLookupError:  # it ended in the meantime
             return []
         self.happened[next_one.kind] += 1
+        # Nearer to its end a run may be through before it hears of it.
+        if KINDS[next_one.kind].exits and done < 0.8:
+            self._must_end.add(next_one.kind)
         return [next_one.kind]
 
     def _wake(self, now: float) -> None:
@@ -345,6 +356,11 @@ class Trial:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
+
+
+def _hear_interrupts() -> None:
+    """What is started in the background by a shell does not hear SIGINT otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _group(leader: int) -> Iterator[psutil.Process]:

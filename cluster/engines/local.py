@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
@@ -15,6 +16,9 @@ from distributed.system import MEMORY_LIMIT
 from cluster.config import ClusterConfig
 from cluster.engines.distributed import DistributedEngine
 from cluster.errors import ConfigError
+
+STARTS = 3
+"""How often a cluster is started before it is given up."""
 
 
 class Engine(DistributedEngine):
@@ -47,7 +51,21 @@ class Engine(DistributedEngine):
             "scheduler_kwargs": {} if address else {"dashboard_address": "127.0.0.1:0"},
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
-        return LocalCluster(**{**options, **self.config.options})
+        try:
+            return self._started({**options, **self.config.options})
+        except BaseException:
+            self._main.__exit__(None, None, None)
+            raise
+
+    def _started(self, options: Mapping[str, Any]) -> LocalCluster:
+        """A worker that dies while it starts takes the whole cluster with it: that one is started again."""
+        for left in reversed(range(STARTS)):
+            try:
+                return LocalCluster(**options)
+            except RuntimeError:
+                if not left:
+                    raise
+        raise AssertionError
 
     def end_cluster(self, cluster: LocalCluster, *, now: bool) -> None:
         """End the workers: politely, or at once."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -186,6 +187,30 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
     (tmp_path / "calm").mkdir()
     execute(plan(tmp_path / "calm", 40), workspace=tmp_path / "w", config=ClusterConfig(kind="none"))
     assert contents(tmp_path) == contents(tmp_path / "calm")
+
+
+def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
+    this = psutil.Process()
+    before = {child.pid for child in this.children(recursive=True)}
+    killed = []
+
+    def kill():
+        limit = time.monotonic() + 60
+        while not killed and time.monotonic() < limit:
+            for child in this.children(recursive=True):
+                if child.pid not in before and any("spawn_main" in word for word in child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+                    return
+            time.sleep(0.002)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    config = ClusterConfig(workers=1, memory="1 GB")
+    outcomes = execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
+    killer.join()
+    assert len(killed) == 1
+    assert outcomes.tally() == {"obs": {"done": 5}, "tile": {"done": 1}}
 
 
 def test_a_cluster_that_cannot_start_says_so(tmp_path):
