@@ -59,6 +59,11 @@ class Layout:
         """Plan, markers, failures, lock: nothing that a user needs to open."""
         return self._join(".survey")
 
+    @property
+    def pictures(self) -> str:
+        """Maps as FITS and PNG files."""
+        return self._join("maps")
+
     def picture(self, name: str, kind: str) -> str:
         """A map as a file of `kind` (``fits`` or ``png``)."""
         return self._join("maps", f"{name}.{kind}")

@@ -8,16 +8,19 @@ are emptied.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from cluster import Outcomes
 from cluster.workspace import Workspace
-from survey.estimators.graph import chosen_maps, map_url, map_variables
+from survey.estimators.graph import EXCESS, TS, chosen_maps, map_url, map_variables
 from survey.layout import OWN_FILES, Layout
 from survey.reduction.graph import BACKGROUND_TILES, TILES, background_config
 from survey.refusal import Refusal
+from survey.report.graph import CUBE_PICTURES, PICTURES
 from survey.sky.tiles import Tile
 from survey.store import urls
 from survey.store.cube import create_cube, create_dataset, open_cube, reopen, write_block
@@ -26,6 +29,9 @@ from survey.store.variables import CUBE
 from survey.survey_plan import SurveyPlan
 
 log = logging.getLogger(__name__)
+
+OWN_PICTURE = re.compile(rf"(({'|'.join(CUBE_PICTURES)})|({EXCESS}|{TS})_\w+)\.(fits|png|json)")
+"""Names that runs give to pictures; other files beside them are left alone."""
 
 
 def create_cube_store(plan: SurveyPlan, workspace: Workspace, *, overwrite: bool) -> None:
@@ -138,6 +144,17 @@ def remove_leftovers(layout: Layout) -> None:
             urls.sweep(urls.join(layout.outdir, name))
         elif urls.is_leftover(name, OWN_FILES):
             urls.remove(urls.join(layout.outdir, name))
+
+
+def remove_old_pictures(layout: Layout, outcomes: Outcomes) -> None:
+    """Remove pictures of maps, or of energy bands, that the configuration does not ask for any more."""
+    units = [outcome for _, outcome in outcomes.of_stage(PICTURES)]
+    if not units or not all(unit.is_done for unit in units):
+        return
+    written = {name for unit in units for name in (unit.result or {}).get("files", ())}
+    for name in urls.listdir(layout.pictures):
+        if OWN_PICTURE.fullmatch(name) and name not in written:
+            urls.remove(urls.join(layout.pictures, name))
 
 
 def provenance_of_cube(plan: SurveyPlan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from cluster import Outcome, Outcomes
 from survey.estimators.graph import chosen_maps, map_url
 from survey.events.problems import Problem
 from survey.events.terms import terms_of_use
-from survey.outputs import provenance_of_cube, remove_leftovers
+from survey.outputs import provenance_of_cube, remove_leftovers, remove_old_pictures
 from survey.reduction.graph import (
     BACKGROUND,
     OBSERVATIONS,
@@ -71,7 +71,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
         When the events of the ledger and of the cube are not the same.
     """
     rows = [_row(plan, number, outcomes) for number in range(len(plan.sources))]
-    rows += [_problem_row(problem) for problem in plan.problems if problem.severity == "error"]
+    rows += _problem_rows(plan.problems)
     ledger = sum((Ledger(**{name: row[name] for name in LEDGER_COLUMNS}) for row in rows), Ledger())
     try:
         ledger.check()
@@ -88,6 +88,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
     remove_leftovers(plan.layout)
+    remove_old_pictures(plan.layout, outcomes)
     for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), plan.cube):
         finalise(url, provenance=record["provenance"], complete=not failed)
 
@@ -125,11 +126,17 @@ def _empty_row(identity: str, obs_id: int) -> dict[str, Any]:
     return row
 
 
-def _problem_row(problem: Problem) -> dict[str, Any]:
-    """Row of an observation that the index lists but that cannot be opened."""
-    row = _empty_row("", -1 if problem.obs_id is None else problem.obs_id)
-    row["status"], row["reason"] = "set_aside", problem.line()
-    return row
+def _problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Rows of the observations that the index lists but that cannot be opened: one each, whatever the number of errors."""
+    rows: dict[int, dict[str, Any]] = {}
+    for problem in problems:
+        if problem.severity != "error":
+            continue
+        obs_id = -1 if problem.obs_id is None else problem.obs_id
+        row = rows.setdefault(obs_id, _empty_row("", obs_id))
+        row["status"] = "set_aside"
+        row["reason"] = "\n".join(filter(None, (row["reason"], problem.line())))
+    return list(rows.values())
 
 
 def _failed_units(outcomes: Outcomes) -> list[str]:

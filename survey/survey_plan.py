@@ -5,7 +5,7 @@ Nothing is computed here. The rooms' ``graph.py`` turn a plan into units of work
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -128,13 +128,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         When no observation is selected or the data store cannot be read, with one line a problem.
     """
     selection = config.observations
-    try:
-        store = open_datastore(
-            selection.datastore, index_hdu=selection.index_hdu, roots=selection.roots, strict=selection.strict
-        )
-        sources = select(store, selection.as_selection())
-    except (DataStoreError, ValueError) as error:
-        raise Refusal([f"observations: {line}" for line in str(error).splitlines()]) from error
+    store, sources = _selected(config)
     grid = make_grid(config)
     if config.excess_map is not None or config.ts_map is not None:
         try:
@@ -157,7 +151,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         if any(problem.severity == "error" for problem in problems):
             lines = [line for line in summary(problems) if line.startswith("error")]
             raise Refusal([f"observations (strict): {line}" for line in lines])
-    return SurveyPlan(
+    plan = SurveyPlan(
         config=config,
         layout=Layout(config.general.outdir),
         grid=grid,
@@ -169,6 +163,32 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         footprints=tuple(footprints),
         problems=tuple(problems),
     )
+    if plan.sources and not plan.tiles:
+        raise Refusal(
+            f"datasets.geom: none of the {len(plan.sources)} observations selected looks at the grid, {grid.width_x:g} x "
+            f"{grid.width_y:g} deg around {grid.lon:g}, {grid.lat:g} deg ({grid.frame}); "
+            f"the first looks at RA {footprints[0].ra:.2f}, DEC {footprints[0].dec:.2f} deg (ICRS): "
+            "move datasets.geom.wcs.skydir or select others"
+        )
+    return plan
+
+
+def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource, ...]]:
+    """The data store, with the problems that concern the selection, and the observations selected."""
+    section = config.observations
+    try:
+        selection = section.as_selection()
+        store = open_datastore(section.datastore, index_hdu=section.index_hdu, roots=section.roots)
+    except (DataStoreError, ValueError) as error:
+        raise Refusal([f"observations: {line}" for line in str(error).splitlines()]) from error
+    if selection.obs_ids:
+        asked = {None, *selection.obs_ids}
+        store = replace(store, problems=tuple(problem for problem in store.problems if problem.obs_id in asked))
+    try:
+        return store, select(store, selection)
+    except ValueError as error:
+        found = [line for line in summary(store.problems) if line.startswith("error")] if selection.obs_ids else []
+        raise Refusal([f"observations: {line}" for line in [*str(error).splitlines(), *found]]) from error
 
 
 def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:

@@ -25,7 +25,7 @@ DRAWN = ("counts", "background", "excess", "sqrt_ts", "flux", "flux_ul")
 """Maps that are drawn; all are written as FITS images."""
 
 
-def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str]) -> dict[str, Any]:
+def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Image of a variable of the cube: counts and background summed over energy, exposure at the middle of the axis."""
     cube = open_cube(url)
     array = cube[variable]
@@ -41,7 +41,7 @@ def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str]) 
     urls.write_bytes(f"{out}{variable}.fits", to_fits(image, wcs, unit=unit, name=variable))
     shown = np.where(cube["n_observations"].values > 0, image, np.nan)
     urls.write_bytes(f"{out}{variable}.png", to_png(draw_map(shown, wcs, name=variable, title=title, unit=unit)))
-    return {}
+    return {"files": [f"{variable}.fits", f"{variable}.png"]}
 
 
 def sum_over_energy(array: xr.DataArray) -> NDArray[Any]:
@@ -52,11 +52,11 @@ def sum_over_energy(array: xr.DataArray) -> NDArray[Any]:
     return total
 
 
-def draw_maps(*, url: str, out: str, prefix: str, done: frozenset[str]) -> dict[str, Any]:
+def draw_maps(*, url: str, out: str, prefix: str, done: frozenset[str] = frozenset()) -> dict[str, Any]:
     """All maps of a kind: a FITS file each, and pictures."""
     maps = open_cube(url)
     wcs = wcs_of(maps)
-    drawn = []
+    files = []
     for name in map(str, maps.data_vars):
         array = maps[name]
         if array.dims[-2:] != ("y", "x"):
@@ -65,13 +65,14 @@ def draw_maps(*, url: str, out: str, prefix: str, done: frozenset[str]) -> dict[
         values = array.values
         bands = maps["energy_edges"].values if values.ndim == 3 else None
         urls.write_bytes(f"{out}{prefix}_{name}.fits", to_fits(values, wcs, unit=unit, name=name, bands=bands))
-        drawn.append(name)
+        files.append(f"{prefix}_{name}.fits")
         if name not in DRAWN:
             continue
         for suffix, title, image in _images(array, maps):
             figure = draw_map(image.astype(np.float64), wcs, name=name, title=title, unit=unit)
             urls.write_bytes(f"{out}{prefix}_{name}{suffix}.png", to_png(figure))
-    return {"maps": drawn}
+            files.append(f"{prefix}_{name}{suffix}.png")
+    return {"files": files}
 
 
 def _images(array: xr.DataArray, maps: xr.Dataset) -> Iterator[tuple[str, str, NDArray[Any]]]:
@@ -98,7 +99,7 @@ def draw_histogram(
     prefix: str,
     exclusion: Mapping[str, Any] | None,
     grid: Mapping[str, Any],
-    done: frozenset[str],
+    done: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Histogram of significance outside the exclusion regions, with the mean and width of the fitted normal distribution."""
     maps = open_cube(url)
@@ -110,6 +111,7 @@ def draw_histogram(
     values = values[np.newaxis] if values.ndim == 2 else values
     low, high = maps["energy_edges"].values.T
     results: dict[str, Any] = {}
+    files = [f"{prefix}_significance_histogram.json"]
     for index in range(values.shape[0]):
         found = significance_histogram(values[index], excluded)
         suffix = "" if values.shape[0] == 1 else f"_band{index}"
@@ -123,6 +125,7 @@ def draw_histogram(
             title=f"Significance of the {prefix} map{band}",
         )
         urls.write_bytes(f"{out}{prefix}_significance_histogram{suffix}.png", to_png(figure))
+        files.append(f"{prefix}_significance_histogram{suffix}.png")
         results[f"band{index}"] = {
             "mean": found.mean,
             "mean_err": found.mean_err,
@@ -133,4 +136,4 @@ def draw_histogram(
     urls.write_bytes(
         f"{out}{prefix}_significance_histogram.json", json.dumps(results, indent=1, sort_keys=True).encode()
     )
-    return results
+    return {"files": files}

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import survey
+from cluster import Outcome, Outcomes
 from survey.events.ingest import ingest
+from survey.outputs import OWN_PICTURE, remove_old_pictures
 from survey.refusal import Refusal
 
 
@@ -145,3 +147,52 @@ def test_a_deleted_cube_is_made_again(run, settings, digest):
     before = digest(run.layout.cube)
     shutil.rmtree(run.layout.cube)
     assert digest(quiet(settings).layout.cube) == before
+
+
+def test_a_grid_that_no_observation_looks_at_is_refused(settings):
+    settings["datasets"]["geom"]["wcs"]["skydir"]["lat"] = "40 deg"
+    with pytest.raises(Refusal, match="none of the 6 observations selected looks at the grid"):
+        quiet(settings)
+
+
+@pytest.fixture
+def gap(settings, store, tmp_path):
+    """Settings of a run on a store from which the files of observations 3 and 4 are gone."""
+    folder = tmp_path / "gap"
+    shutil.copytree(store, folder)
+    for obs_id in (3, 4):
+        next(folder.rglob(f"*{obs_id:06d}.fits*")).unlink()
+    settings["observations"]["datastore"] = str(folder)
+    return settings
+
+
+def test_problems_of_observations_that_are_not_asked_for_do_not_matter(gap):
+    gap["observations"] |= {"obs_ids": [1, 2], "strict": True}
+    run = quiet(gap)
+    assert run.exit_status == 0
+    assert list(run.observations["obs_id"]) == [1, 2]
+
+
+def test_an_observation_that_cannot_be_opened_has_one_row(gap):
+    run = quiet(gap)
+    assert run.exit_status == 3
+    assert list(run.observations["obs_id"]) == [1, 2, 3, 4, 5, 6]
+    assert run.record["observations"] == {"used": 4, "set_aside": 2}
+
+
+def test_all_that_is_asked_for_cannot_be_opened(gap):
+    gap["observations"]["obs_ids"] = [3]
+    with pytest.raises(Refusal, match=r"000003\.fits.*does not exist"):
+        quiet(gap)
+
+
+def test_pictures_that_are_not_asked_for_any_more_go(run):
+    folder = Path(run.outdir) / "maps"
+    (folder / "mine.png").write_bytes(b"")
+    outcome = Outcome("done", "key", result={"files": ["counts.fits", "counts.png"]})
+    remove_old_pictures(run.layout, Outcomes({"pictures/counts": outcome}))
+    assert {path.name for path in folder.iterdir()} == {"counts.fits", "counts.png", "mine.png"}
+
+
+def test_every_picture_is_known(run):
+    assert all(OWN_PICTURE.fullmatch(path.name) for path in (Path(run.outdir) / "maps").iterdir())
