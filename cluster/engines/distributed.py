@@ -166,6 +166,9 @@ class DistributedEngine(ABC):
         elif future.status == "error":
             raised = future.exception()
             self._ended.put(self._failed(tag, raised if isinstance(raised, Exception) else RuntimeError(repr(raised))))
+        elif future.status == "lost":
+            # Done, but its worker died or fell silent before it was asked for the result; the records have it.
+            self._ended.put(Completion(tag, error=WorkersLost("a worker was lost with its results"), lost=True))
         else:
             self._ended.put(Completion(tag, error=WorkersLost("the cluster dropped a task: its scheduler is gone")))
 
@@ -187,7 +190,7 @@ class DistributedEngine(ABC):
             pass
         for completion in ended:
             self._futures.pop(completion.tag, None)
-            if isinstance(completion.error, WorkersLost):
+            if isinstance(completion.error, WorkersLost) and not completion.lost:
                 raise completion.error
         return ended
 

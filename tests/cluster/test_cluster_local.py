@@ -91,6 +91,17 @@ def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path, engine):
     assert outcomes.tally() == {"obs": {"done": 40}, "tile": {"done": 8}}
 
 
+def test_a_batch_whose_results_went_with_its_worker_is_looked_up_in_the_records(tmp_path, engine):
+    class Lost:
+        status = "lost"
+
+    engine._futures["batch"] = future = Lost()
+    engine._done("batch", future)
+    (completion,) = engine.wait(5)
+    assert completion.lost
+    assert engine._futures == {}
+
+
 def test_a_full_disk_stops_workers_and_a_rerun_completes(tmp_path, engine):
     units = [*plan(tmp_path, 20), unit(tmp_path, "obs/full", function="fail", how="full")]
     with pytest.raises(DiskFull, match=r"no space left to write .*/shard; make room and run again"):
