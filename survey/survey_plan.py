@@ -15,6 +15,7 @@ from astropy.coordinates import SkyCoord
 from survey.config import SurveyConfig
 from survey.config_datasets import RegionConfig
 from survey.estimators.distortion import check_distortion
+from survey.estimators.response_at import band_slices
 from survey.events.datastore import DataStore, check_datastore, open_datastore
 from survey.events.observation import ObservationRejected
 from survey.events.problems import DataStoreError, Problem, summary
@@ -136,6 +137,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         except ValueError as error:
             raise Refusal(f"datasets.geom.wcs: {error}") from error
     axes = _axes(config)
+    _check_bands(config, axes)
     settings = _settings(config)
     footprints, kept, problems = [], [], list(store.problems)
     for source in sorted(sources, key=lambda one: one.identity):
@@ -171,6 +173,19 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
             "move datasets.geom.wcs.skydir or select others"
         )
     return plan
+
+
+def _check_bands(config: SurveyConfig, axes: Axes) -> None:
+    """Refuse energy bands that hold no bin of the cube."""
+    lines = []
+    for name, section in (("excess_map", config.excess_map), ("ts_map", config.ts_map)):
+        for band in (section.bands() if section is not None else None) or ():
+            try:
+                band_slices(axes.energy.edges, (band,))
+            except ValueError as error:
+                lines.append(f"{name}: {error}")
+    if lines:
+        raise Refusal(lines)
 
 
 def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource, ...]]:

@@ -155,6 +155,18 @@ def test_a_grid_that_no_observation_looks_at_is_refused(settings):
         quiet(settings)
 
 
+def test_energy_bands_without_a_bin_are_refused_at_once(settings):
+    settings["excess_map"]["energy_edges"] = ["30 TeV", "100 TeV"]
+    settings["ts_map"] = {"energy_bands": [["1 TeV", "1.01 TeV"], ["1 TeV", "20 TeV"]]}
+    with pytest.raises(Refusal) as refused:
+        quiet(settings)
+    assert [line.split(" TeV has")[0] for line in refused.value.lines] == [
+        "excess_map: energy band 30 to 100",
+        "ts_map: energy band 1 to 1.01",
+    ]
+    assert not Path(settings["general"]["outdir"]).exists()
+
+
 @pytest.fixture
 def gap(settings, store, tmp_path):
     """Settings of a run on a store from which the files of observations 3 and 4 are gone."""
