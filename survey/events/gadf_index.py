@@ -86,10 +86,13 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     name = store_name(folder)
     files = _Files(base, folder, allowed)
     groups = _groups(rows)
+    doubtful = {problem.obs_id for problem in report.errors}
     for (obs_id, event_type), members in groups.items():
         here = report.at(obs_id=obs_id)
         if table is not None and obs_id not in records:
             here.warning("is in the HDU index but not in the observation index: left out")
+            continue
+        if obs_id in doubtful:
             continue
         before = len(report.errors)
         locations = _locations(rows, members, files, here)
@@ -298,9 +301,15 @@ def _observation_records(
     records: dict[int, dict[str, HeaderValue]] = {}
     for record in plain_rows(table):
         obs_id = int(record["OBS_ID"])
-        if obs_id in records:
-            report.at(file=path.name, obs_id=obs_id).error("has two rows in the observation index")
-        records[obs_id] = record
+        first = records.setdefault(obs_id, record)
+        if first is record:
+            continue
+        doubled = report.at(file=path.name, obs_id=obs_id)
+        # As text, since NaN is not equal to itself.
+        if repr(first) == repr(record):
+            doubled.warning("has two equal rows in the observation index, the first is taken")
+        else:
+            doubled.error("has two rows in the observation index, and they differ", expected="one")
     return table, {key: hdu.header[key] for key in COMMON if key in hdu.header}, records
 
 

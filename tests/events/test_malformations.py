@@ -448,3 +448,19 @@ def test_missing_column_of_the_index_is_refused(spoiled):
     edit_file(spoiled.root / "hdu-index.fits.gz", lambda h: replaced(h, 1, with_columns(h[1], HDU_NAME=None)))
     with pytest.raises(DataStoreError, match="has no column HDU_NAME"):
         spoiled.open()
+
+
+@pytest.mark.parametrize("differ", [False, True])
+def test_two_rows_of_the_observation_index_are_one_observation_or_none(make_spoiled, differ):
+    def change(hdus):
+        more = with_rows(hdus[1], [0, 0, 1])
+        if differ:
+            more.data["RA_PNT"][1] += 1.0
+        replaced(hdus, 1, more)
+
+    spoiled = make_spoiled(2)
+    spoiled.edit_index(change, "obs")
+    store = spoiled.open()
+    assert [source.obs_id for source in store.sources] == ([2] if differ else [1, 2])
+    assert [problem.severity for problem in store.problems] == (["error"] if differ else ["warning"])
+    assert "two" in store.problems[0].line()
