@@ -19,7 +19,7 @@ class Outcome:
     key: str
     """Effective key: the unit's own and how its dependencies ended."""
     result: dict[str, Any] | None = None
-    """What the function returned, as JSON gives it back; None unless done or skipped."""
+    """What the function returned, as JSON gives it back; when set aside, what its exception had to say, or None."""
     reason: str = ""
     """Why it was set aside or failed, one line."""
     seconds: float = 0.0

@@ -88,7 +88,8 @@ def run_batch(url: str, batch: str, items: Sequence[Item]) -> list[Report]:
 def sets_aside(error: BaseException) -> bool:
     """Whether an exception says that the input is bad: `SetAside`, or one whose class has a true ``sets_aside``.
 
-    The attribute lets functions of other packages speak of bad input without importing this one.
+    The attribute lets functions of other packages speak of bad input without importing this one. What such an exception
+    has as ``result`` is recorded as that of the unit.
     """
     return isinstance(error, SetAside) or bool(getattr(type(error), "sets_aside", False))
 
@@ -119,7 +120,7 @@ def _run(workspace: Workspace, item: Item) -> Report:
         ended = outcome("done", result=result_of(function(**item.arguments, **extra)))
     except (Exception, SystemExit) as error:
         if sets_aside(error):
-            ended = outcome("set_aside", reason=str(error))
+            ended = outcome("set_aside", reason=str(error), result=result_of(getattr(error, "result", None)))
             workspace.record(item.slot, ended)
             return Report(item.slot, ended)
         full = disk_full(error)

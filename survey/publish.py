@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,17 +22,20 @@ from survey.events.terms import terms_of_use
 from survey.outputs import provenance_of_cube, remove_leftovers, remove_old_pictures
 from survey.reduction.graph import (
     BACKGROUND,
+    BACKGROUND_TILES,
     OBSERVATIONS,
     TILES,
     background_slot,
     observation_slot,
 )
-from survey.reduction.ledger import Ledger, LedgerError
+from survey.reduction.ledger import LINES, Ledger, LedgerError
 from survey.store import urls
 from survey.store.cube import finalise, open_cube, write_tables
 from survey.store.provenance import provenance
 from survey.survey_plan import SurveyPlan
 from survey.version import __version__
+
+log = logging.getLogger(__name__)
 
 FLOAT_COLUMNS = {
     "ra_pnt": ("deg", "right ascension of the pointing at mid-run, ICRS"),
@@ -82,9 +86,15 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
         _check_counts(plan, outcomes, ledger)
     used = [number for number, row in enumerate(rows) if row["status"] == "used"]
     rows.sort(key=lambda row: (row["obs_id"], row["identity"]))
+    if ledger.in_cube == 0:
+        lines = ledger.as_dict()
+        most = max((line for line in LINES if line != "in_cube"), key=lines.__getitem__)
+        log.warning("no event is in the cube: of %d read, most (%d) ended as %s", ledger.read, lines[most], most)
     _write_observations(plan, rows)
     _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
     record = _record(plan, outcomes, rows, ledger, failed, seconds)
+    if any(outcome.fresh for stage in (TILES, BACKGROUND_TILES) for _, outcome in outcomes.of_stage(stage)):
+        urls.remove(plan.layout.dataset)  # an export of the cube as it was
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
     remove_leftovers(plan.layout)
@@ -101,6 +111,8 @@ def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict
     row = _empty_row(source.identity, source.obs_id)
     if not prepared.is_done or prepared.result is None:
         row["status"], row["reason"] = prepared.status, prepared.reason
+        row |= (prepared.result or {}).get("ledger", {})
+        row["n_events"] = row["read"]
         return row
     row |= {name: value for name, value in prepared.result["row"].items() if name not in ("notes",)}
     row["notes"] = " | ".join(prepared.result["row"]["notes"])

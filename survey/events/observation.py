@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from astropy.coordinates import EarthLocation
@@ -23,6 +23,8 @@ class ObservationRejected(Exception):
 
     sets_aside = True
     """What runs the unit of work takes this for a bad input: it is set aside, and the run goes on."""
+    result: dict[str, Any] | None = None
+    """What is known of the observation all the same, plain values."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from survey.events.source import ObservationSource
 from survey.reduction.axes import Axes
 from survey.reduction.background_fit import BackgroundFit, field_of_view, field_of_view_totals, fit_background
 from survey.reduction.contribution import BackgroundNorm, Sums, accumulate, add_sums
+from survey.reduction.ledger import Ledger
 from survey.reduction.prepare import prepare
 from survey.reduction.prepared import PreparedObservation
 from survey.reduction.settings import ReductionSettings
@@ -71,9 +72,39 @@ def prepare_observation(
     dict
         ``ledger`` and the observation's row of ``observations.ecsv``.
     """
-    reduction = ReductionSettings.from_dict(settings)
-    observation = ObservationSource.from_dict(source).load(responses=needed_responses(reduction))
-    prepared = prepare(observation, SkyGrid.from_key(grid), axes_from_key(axes), reduction)
+    try:
+        return _prepare(
+            ObservationSource.from_dict(source),
+            SkyGrid.from_key(grid),
+            axes_from_key(axes),
+            ReductionSettings.from_dict(settings),
+            footprint,
+            out,
+        )
+    except ObservationRejected as error:
+        # Its events were read, or could be: they end in the ledger's line of what was set aside.
+        error.result = {"ledger": Ledger.of_rejected(_count_events(ObservationSource.from_dict(source))).as_dict()}
+        raise
+
+
+def _count_events(source: ObservationSource) -> int:
+    """Events of an observation that was set aside; none where they cannot be read."""
+    try:
+        return source.load(responses=()).n_events
+    except ObservationRejected:
+        return 0
+
+
+def _prepare(
+    source: ObservationSource,
+    grid: SkyGrid,
+    axes: Axes,
+    settings: ReductionSettings,
+    footprint: Sequence[float],
+    out: str,
+) -> dict[str, Any]:
+    observation = source.load(responses=needed_responses(settings))
+    prepared = prepare(observation, grid, axes, settings)
     ra, dec, radius = footprint
     away = float(separation(ra, dec, prepared.ra, prepared.dec))
     if away + prepared.radius > radius:
