@@ -131,7 +131,8 @@ class ObservationsConfig(Section):
     events_outside_gti: Literal["keep", "drop"] = "keep"
     """Whether events outside the good times are used; they are counted either way."""
     strict: bool = False
-    """Refuse a data store with problems, instead of setting observations aside."""
+    """Refuse data with errors instead of setting observations aside, and data with doubts: numbers that can be read but
+    should not be as they are, such as a PSF that is not normalised, or events more than a second outside the good times."""
     index_hdu: int | None = Field(default=None, ge=1)
     """Which table of an index file that holds several, counted from 1."""
     roots: tuple[InputPath, ...] = ()
@@ -141,7 +142,8 @@ class ObservationsConfig(Section):
     @classmethod
     def _null_lists(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if not (key in ("obs_ids", "roots") and value is None)}
+            absent = ("obs_ids", "roots", "obs_cone", "obs_time", "obs_filter")
+            return {key: value for key, value in data.items() if not (key in absent and value is None)}
         return data
 
     @model_validator(mode="after")

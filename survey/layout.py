@@ -60,6 +60,11 @@ class Layout:
         return self._join(".survey")
 
     @property
+    def configuration(self) -> str:
+        """The configuration of the last run that started."""
+        return self._join(".survey", "configuration.json")
+
+    @property
     def pictures(self) -> str:
         """Maps as FITS and PNG files."""
         return self._join("maps")

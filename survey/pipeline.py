@@ -6,6 +6,7 @@ Each room's ``graph.py`` lists its own units; `survey.publish` checks and writes
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
 from cluster.workspace import Workspace
+from survey.changes import changes
 from survey.config import SurveyConfig, load_config
 from survey.events.problems import summary as summarise_problems
 from survey.layout import OWN_FILES, Layout
@@ -96,13 +98,14 @@ def run(
     if models is not None:
         raise Refusal(f"--models {models}: the stage that reads sky models does not exist yet; leave it out")
     plan = make_plan(settings)
-    for line in summarise_problems(plan.problems):
+    for line in (*plan.notes, *summarise_problems(plan.problems)):
         log.warning(line)
     check_outdir(plan.layout, overwrite=overwrite)
     workspace = Workspace(plan.layout.work)
     with storage_errors(plan.layout.outdir), workspace.lock:
         create_cube_store(plan, workspace, overwrite=overwrite)
         create_map_stores(plan, workspace)
+        changed = _tell_changes(plan)
         units = units_of(plan)
         with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
             outcomes = execute(
@@ -113,12 +116,25 @@ def run(
                 retry_failed=retry_failed,
                 preload=PRELOAD,
             )
-        publish(plan, outcomes, seconds=time.time() - started)
+        publish(plan, outcomes, changed=changed, seconds=time.time() - started)
     made = Run(plan.layout.outdir)
     if made.record["failed_units"]:
         advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
         raise RunFailed("\n".join([*made.record["failed_units"], advice]))
     return made
+
+
+def _tell_changes(plan: SurveyPlan) -> list[str]:
+    """Say which keys of the configuration are not those of the run before in the same folder, and keep these."""
+    found, url = plan.config.as_dict(), plan.layout.configuration
+    before = json.loads(urls.read_bytes(url)) if urls.exists(url) else found
+    lines = changes(before, found)
+    if lines:
+        log.info("changed since the last run here, what depends on it is done again:")
+    for line in lines:
+        log.info("  %s", line)
+    urls.write_bytes(url, json.dumps(found, indent=1).encode())
+    return lines
 
 
 @contextlib.contextmanager
@@ -229,7 +245,7 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
         worker_bytes=WORKER_BASE + tile_bytes(resolved),
         workers=settings.cluster_config.workers,
         seconds=seconds,
-        lines=tuple(summarise_problems(resolved.problems)),
+        lines=(*resolved.notes, *summarise_problems(resolved.problems)),
     )
 
 
@@ -264,7 +280,7 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
     resolved = make_plan(load_config(config, overrides))
     problems = check_observations(resolved)
     errors = {problem.obs_id for problem in problems if problem.severity == "error"}
-    return Validation(tuple(summarise_problems(problems)), len(resolved.sources), len(errors))
+    return Validation((*resolved.notes, *summarise_problems(problems)), len(resolved.sources), len(errors))
 
 
 def status(outdir: str | Path) -> StatusSummary:

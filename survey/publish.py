@@ -29,6 +29,7 @@ from survey.reduction.graph import (
     observation_slot,
 )
 from survey.reduction.ledger import LINES, Ledger, LedgerError
+from survey.reduction.prepare import POINT_LIKE
 from survey.store import urls
 from survey.store.cube import finalise, open_cube, write_tables
 from survey.store.provenance import provenance
@@ -57,7 +58,7 @@ class ConservationError(RuntimeError):
     """Events were lost or counted twice: the run fails."""
 
 
-def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
+def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = (), seconds: float) -> None:
     """Check the sums and write the table of observations, the record and the cube's final metadata.
 
     Parameters
@@ -66,6 +67,8 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
         The run.
     outcomes : Outcomes
         How its units ended.
+    changed : sequence of str
+        What changed in the configuration since the last run in the same folder.
     seconds : float
         Wall time so far.
 
@@ -90,9 +93,12 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, seconds: float) -> None:
         lines = ledger.as_dict()
         most = max((line for line in LINES if line != "in_cube"), key=lines.__getitem__)
         log.warning("no event is in the cube: of %d read, most (%d) ended as %s", ledger.read, lines[most], most)
+    point_like = sum(POINT_LIKE in row["notes"] for row in rows)
+    if point_like:
+        log.warning("%d of %d observations have %s", point_like, len(rows), POINT_LIKE)
     _write_observations(plan, rows)
     _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
-    record = _record(plan, outcomes, rows, ledger, failed, seconds)
+    record = _record(plan, outcomes, rows, ledger, failed, changed, seconds)
     if any(outcome.fresh for stage in (TILES, BACKGROUND_TILES) for _, outcome in outcomes.of_stage(stage)):
         urls.remove(plan.layout.dataset)  # an export of the cube as it was
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
@@ -218,6 +224,7 @@ def _record(
     rows: Sequence[Mapping[str, Any]],
     ledger: Ledger,
     failed: Sequence[str],
+    changed: Sequence[str],
     seconds: float,
 ) -> dict[str, Any]:
     used = sum(row["status"] == "used" for row in rows)
@@ -234,6 +241,7 @@ def _record(
         "set_aside": lines,
         "failed_units": list(failed),
         "ledger": ledger.as_dict(),
+        "changed": list(changed),
         "timings": outcomes.history,
         "wall_seconds": seconds,
         "configuration": plan.config.as_dict(),

@@ -18,8 +18,8 @@ from survey.estimators.distortion import check_distortion
 from survey.estimators.response_at import band_slices
 from survey.events.datastore import DataStore, check_datastore, open_datastore
 from survey.events.observation import ObservationRejected
-from survey.events.problems import DataStoreError, Problem, summary
-from survey.events.selection import select
+from survey.events.problems import DataStoreError, Problem, refused
+from survey.events.selection import concerns, select
 from survey.events.source import ObservationSource
 from survey.layout import Layout
 from survey.reduction.axes import Axes
@@ -77,6 +77,8 @@ class SurveyPlan:
         One a source.
     problems : tuple of Problem
         Found in the index, or in the headers of observations whose place is not in the index.
+    notes : tuple of str
+        What of the configuration is not done to the letter.
     """
 
     config: SurveyConfig
@@ -89,6 +91,7 @@ class SurveyPlan:
     sources: tuple[ObservationSource, ...]
     footprints: tuple[Footprint, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def dataset_name(self) -> str:
@@ -137,7 +140,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         except ValueError as error:
             raise Refusal(f"datasets.geom.wcs: {error}") from error
     axes = _axes(config)
-    _check_bands(config, axes)
+    notes = _check_bands(config, axes)
     settings = _settings(config)
     footprints, kept, problems = [], [], list(store.problems)
     for source in sorted(sources, key=lambda one: one.identity):
@@ -150,8 +153,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         footprints.append(footprint)
     if selection.strict:
         problems += [problem for problem in _checked(store, kept, settings) if problem not in problems]
-        if any(problem.severity == "error" for problem in problems):
-            lines = [line for line in summary(problems) if line.startswith("error")]
+        if lines := refused(problems):
             raise Refusal([f"observations (strict): {line}" for line in lines])
     plan = SurveyPlan(
         config=config,
@@ -164,6 +166,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         sources=tuple(kept),
         footprints=tuple(footprints),
         problems=tuple(problems),
+        notes=tuple(notes),
     )
     if plan.sources and not plan.tiles:
         raise Refusal(
@@ -175,17 +178,26 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
     return plan
 
 
-def _check_bands(config: SurveyConfig, axes: Axes) -> None:
-    """Refuse energy bands that hold no bin of the cube."""
-    lines = []
+def _check_bands(config: SurveyConfig, axes: Axes) -> list[str]:
+    """Refuse energy bands that hold no bin of the cube; lines for those whose ends are not edges of its axis."""
+    lines, moved = [], []
+    edges = axes.energy.edges
     for name, section in (("excess_map", config.excess_map), ("ts_map", config.ts_map)):
         for band in (section.bands() if section is not None else None) or ():
             try:
-                band_slices(axes.energy.edges, (band,))
+                bins = band_slices(edges, (band,))[0]
             except ValueError as error:
                 lines.append(f"{name}: {error}")
+                continue
+            taken = edges[bins.start], edges[bins.stop]
+            if not np.allclose(taken, band, rtol=1e-3, atol=0.0):
+                moved.append(
+                    f"{name}: energy band {band[0]:g} to {band[1]:g} TeV is taken as {taken[0]:.4g} to {taken[1]:.4g} "
+                    "TeV, the nearest edges of datasets.geom.axes.energy"
+                )
     if lines:
         raise Refusal(lines)
+    return moved
 
 
 def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource, ...]]:
@@ -196,14 +208,19 @@ def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource,
         store = open_datastore(section.datastore, index_hdu=section.index_hdu, roots=section.roots)
     except (DataStoreError, ValueError) as error:
         raise Refusal([f"observations: {line}" for line in str(error).splitlines()]) from error
-    if selection.obs_ids:
-        asked = {None, *selection.obs_ids}
-        store = replace(store, problems=tuple(problem for problem in store.problems if problem.obs_id in asked))
+    good = {source.obs_id for source in store.sources}
+    lost = {
+        obs_id
+        for obs_id in {problem.obs_id for problem in store.problems} - good - {None}
+        if concerns(selection, obs_id, store.rejected.get(obs_id, {}))
+    }
     try:
-        return store, select(store, selection)
+        sources = select(store, selection)
     except ValueError as error:
-        found = [line for line in summary(store.problems) if line.startswith("error")] if selection.obs_ids else []
+        found = refused(problem for problem in store.problems if problem.obs_id in lost and problem.severity == "error")
         raise Refusal([f"observations: {line}" for line in [*str(error).splitlines(), *found]]) from error
+    asked = {None, *lost, *(source.obs_id for source in sources)}
+    return replace(store, problems=tuple(problem for problem in store.problems if problem.obs_id in asked)), sources
 
 
 def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:

@@ -23,6 +23,8 @@ _FAST = {"reassoc", "contract", "nsz"}
 NORM, NORM_ERR, TS, TOTAL, NITER, SUCCESS, ERRN, ERRP, UL, SENSITIVITY = range(10)
 """Rows of the result: norm, its error, TS, template's sum, iterations, convergence, and the optional quantities."""
 N_RESULTS = 10
+FURTHEST = 100.0
+"""The error downwards is looked for this many symmetric errors below the norm, and no further."""
 
 
 @njit(nogil=True, cache=True)
@@ -112,6 +114,9 @@ def _negative_bins(norm, template, expected, size):
 def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exponent, steep):
     """How far below `best` the statistic has risen by n_sigma**2, where negative predictions count as none.
 
+    Predictions that count as none may leave the statistic without a rise before the template's faintest wing: the
+    distance ends at `FURTHEST` errors.
+
     Parameters
     ----------
     best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exponent : float, arrays of float64, int
@@ -123,7 +128,7 @@ def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exp
     start = sum_log(best, r, c, n, work, exponent)
     low = 0.0
     # the logarithm of a bin with counts has no end there
-    high = best - pole_of(r, c, n)[0]
+    high = min(best - pole_of(r, c, n)[0], FURTHEST * n_sigma * sigma)
     distance = min(n_sigma * sigma, 0.5 * high)
     for _ in range(max_niter):
         norm = best - distance
@@ -296,7 +301,9 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
                 lowest = _lowest_norm(norm, first, second, share, factor, inverse_flat, y, place, steepest)
                 if lowest > norm:
                     norm = lowest
-                    curvature = norm_moments(norm, r, c, n)[1]
+                    # the statistic still falls here: its curvature may be nothing, its rise is an error
+                    sigma = profile_up(norm, 0.5 / total, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
+                    curvature = (n_sigma / sigma) ** 2
         likelihood = -norm * total
         if n > 0:
             likelihood += sum_log(norm, r, c, n, work, exponent)

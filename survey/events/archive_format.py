@@ -209,6 +209,7 @@ def describe(observation: Observation) -> dict[str, Any]:
         "zenith": float(observation.zenith),
         "metadata": plain(observation.metadata),
         "notes": list(observation.notes),
+        "doubts": list(observation.doubts),
         "n_events": int(observation.n_events),
         "columns": [[c.name, c.dtype, list(c.cell)] for c in starmap(ColumnType.of, observation.events.items())],
         "events": hash_events(observation.events),

@@ -185,6 +185,7 @@ class ArchiveReader:
             zenith=row["zenith"],
             metadata=json.loads(row["metadata"]),
             notes=tuple(json.loads(row["notes"])),
+            doubts=tuple(json.loads(row.get("doubts", "[]"))),
         )
 
     def _events(self, row: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -260,6 +260,7 @@ def _write_observations(root: zarr.Group, plan: ArchivePlan, records: Sequence[M
     rows.write("event_columns", text(json.dumps(columns) for columns in names))
     rows.write("metadata", text(json.dumps(fact["metadata"]) for fact in facts))
     rows.write("notes", text(json.dumps(fact["notes"]) for fact in facts))
+    rows.write("doubts", text(json.dumps(fact["doubts"]) for fact in facts))
     rows.write("record", text(json.dumps(dict(record)) for record in records))
     stacks = plan.stacks()
     for kind in KINDS:

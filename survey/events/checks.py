@@ -1,4 +1,4 @@
-"""Checks of what was read: numbers that cannot be are errors, those that are odd are warnings with the worst value.
+"""Checks of what was read: numbers that cannot be are errors, those that are odd are doubts with the worst value.
 
 The readers call them; `survey.events.datastore.check_datastore` runs them over a whole data store.
 """
@@ -17,6 +17,8 @@ from survey.response.table import ResponseAxis, ResponseTable
 
 # Sums of PSF and dispersion may differ from 1 by this before it is worth a word.
 NORMALISATION = 0.1
+# Good times are often written in whole seconds: events this far outside, s, are told and no doubt.
+GTI_TOLERANCE = 1.0
 # Relative gap between bins that is round-off of float32 edges.
 EDGE_GAP = 1e-4
 
@@ -43,7 +45,7 @@ def check_axis(axis: ResponseAxis, name: str, report: Report) -> None:
     gaps = np.abs(low[1:] - high[:-1]) / (high - low)[:-1]
     if gaps.size and gaps.max() > EDGE_GAP:
         i = int(np.argmax(gaps))
-        report.warning(f"bins do not join: {high[i]:g} is followed by {low[i + 1]:g}", keyword=name)
+        report.doubt(f"bins do not join: {high[i]:g} is followed by {low[i + 1]:g}", keyword=name)
 
 
 def check_response(response: ResponseTable, report: Report) -> None:
@@ -61,11 +63,11 @@ def check_response(response: ResponseTable, report: Report) -> None:
         values = response.values[name]
         negative = np.count_nonzero(values < 0)
         if negative:
-            report.warning(
+            report.doubt(
                 "has negative values", keyword=name, found=f"{negative} of {values.size}, down to {values.min():.3g}"
             )
         if not values.any():
-            report.warning("is 0 everywhere", keyword=name)
+            report.doubt("is 0 everywhere", keyword=name)
     if response.form == "edisp_2d":
         _check_sums(_dispersion_sums(response), "MATRIX", "rows of the dispersion do not add to 1", report)
     elif response.form == "psf_table" and not response.axis("rad").is_node:
@@ -93,7 +95,7 @@ def check_events(events: Mapping[str, NDArray], report: Report) -> None:
                 expected=expected,
             )
     if np.any(np.diff(events["TIME"]) < 0):
-        report.warning("events are not sorted by time", keyword="TIME")
+        report.doubt("events are not sorted by time", keyword="TIME")
 
 
 def check_events_in_gti(
@@ -111,7 +113,8 @@ def check_events_in_gti(
     before = np.where(i + 1 < start.size, start[following] - time, np.inf)
     distance = np.minimum(after, before)[outside]
     found = f"{np.count_nonzero(outside)} of {time.size}, up to {distance.max():.2g} s"
-    report.warning("events outside the good times", keyword="TIME", found=found)
+    tell = report.doubt if distance.max() > GTI_TOLERANCE else report.warning
+    tell("events outside the good times", keyword="TIME", found=found)
 
 
 def clean_gti(
@@ -144,7 +147,7 @@ def clean_gti(
     empty = stop == start
     if empty.any():
         i = int(np.argmax(empty))
-        report.warning(
+        report.doubt(
             "empty intervals left out",
             found=f"{np.count_nonzero(empty)}, the first at START = STOP = {float(start[i])!r}",
         )
@@ -153,7 +156,7 @@ def clean_gti(
         report.error("no good time: there is no interval", expected="at least one")
         return nothing, nothing
     if np.any(np.diff(start) < 0):
-        report.warning("intervals are not sorted, sorted on reading")
+        report.doubt("intervals are not sorted, sorted on reading")
         order = np.argsort(start, kind="stable")
         start, stop = start[order], stop[order]
     reach = np.maximum.accumulate(stop)
@@ -162,7 +165,7 @@ def clean_gti(
         i = int(np.argmax(overlap))
         # A microsecond is the round-off of seconds since an epoch decades ago.
         if overlap[i] > 1e-6:
-            report.warning(
+            report.doubt(
                 "intervals overlap, joined on reading",
                 found=f"{np.count_nonzero(overlap > 1e-6)}, the worst by {overlap[i]:.6g} s at {float(start[i + 1])!r}",
             )
@@ -180,7 +183,7 @@ def _check_sums(sums: NDArray[np.float64], keyword: str, message: str, report: R
     if off.any():
         worst = filled[np.argmax(np.abs(filled - 1))]
         found = f"{np.count_nonzero(off)} of {filled.size} rows, the worst is {worst:.3g}"
-        report.warning(message, keyword=keyword, found=found)
+        report.doubt(message, keyword=keyword, found=found)
 
 
 def _dispersion_sums(response: ResponseTable) -> NDArray[np.float64]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from survey.events.fits_file import HeaderValue
 from survey.events.headers import TIME_KEYWORDS
-from survey.events.problems import DataStoreError, Problem, summary
+from survey.events.problems import DataStoreError, Problem, Severity, refused, summary
 from survey.events.source import RESPONSES, ObservationSource
 
 __all__ = ["DataStore", "DataStoreError", "check_datastore", "open_datastore"]
@@ -35,12 +36,16 @@ class DataStore:
         index's header, with the reference of ``TSTART`` and ``TSTOP``.
     problems : tuple of Problem
         Found without opening the observations' files.
+    rejected : mapping of int to mapping
+        Rows of the observation index of those left out for an error, by obs_id: whether a selection asks for them can
+        still be told.
     """
 
     name: str
     sources: tuple[ObservationSource, ...]
     table: Table
     problems: tuple[Problem, ...] = ()
+    rejected: Mapping[int, Mapping[str, HeaderValue]] = field(default_factory=dict)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> DataStore:
         """The store with some of its observations, by row numbers."""
@@ -66,7 +71,7 @@ def open_datastore(
     roots : sequence of paths
         Folders outside the data store that an index may lead to.
     strict : bool
-        Refuse a store with errors.
+        Refuse a store whose index has errors or doubts; `check_datastore` finds those of the files.
 
     Returns
     -------
@@ -97,8 +102,8 @@ def open_datastore(
     if refused:
         raise DataStoreError("\n".join(refused))
     store = stores[0] if len(stores) == 1 else _join(stores)
-    if strict and any(problem.severity == "error" for problem in store.problems):
-        raise DataStoreError("\n".join(line for line in summary(store.problems) if line.startswith("error")))
+    if strict and (lines := refused(store.problems)):
+        raise DataStoreError("\n".join(lines))
     if not store.sources:
         lines = list(summary(store.problems)) or ["there is none"]
         raise DataStoreError("\n".join([f"{', '.join(map(str, given))}: no observation can be read", *lines]))
@@ -156,7 +161,8 @@ def _join(stores: Sequence[DataStore]) -> DataStore:
     # Stores may count time from different references: those of each are in the records of its sources.
     for key in TIME_KEYWORDS:
         joined.meta.pop(key, None)
-    return DataStore("+".join(sorted({store.name for store in stores})), tuple(sources), joined, tuple(problems))
+    rejected = {obs_id: row for store in stores for obs_id, row in store.rejected.items()}
+    return DataStore("+".join(sorted({store.name for store in stores})), tuple(sources), joined, tuple(problems), rejected)
 
 
 def store_name(folder: Path) -> str:
@@ -237,11 +243,13 @@ def check_datastore(
             problems.extend(read_gadf(source, responses=responses)[1])
         else:
             try:
-                notes = source.load(responses=responses).notes
+                observation = source.load(responses=responses)
             except ObservationRejected as error:
                 problems.extend(Problem("error", line, source.obs_id) for line in str(error).splitlines())
             else:
-                problems.extend(Problem("warning", note, source.obs_id) for note in notes)
+                for note in observation.notes:
+                    severity: Severity = "doubt" if note in observation.doubts else "warning"
+                    problems.append(Problem(severity, note, source.obs_id))
         if progress is not None:
             progress(i + 1, len(store.sources))
     return tuple(problems)

@@ -157,6 +157,7 @@ class _Reading:
             zenith=_zenith(pointing.alt, self.source.record),
             metadata=metadata,
             notes=tuple(problem.note() for problem in self.report.warnings),
+            doubts=tuple(problem.note() for problem in self.report.warnings if problem.severity == "doubt"),
         )
 
     def _responses(
@@ -216,7 +217,7 @@ class _Reading:
             report.warning("no HDUCLAS1, taken as events by its name")
         listed = keywords.header.get("OBS_ID")
         if listed is not None and str(listed).strip() != str(self.source.obs_id):
-            report.warning(f"is {listed!r}, the index says {self.source.obs_id}", keyword="OBS_ID")
+            report.doubt(f"is {listed!r}, the index says {self.source.obs_id}", keyword="OBS_ID")
 
     def _location(self, keywords: Keywords) -> Any:
         listed = {key: value for key, value in self.source.record.items() if key.startswith(("GEO", "ALTITUDE"))}

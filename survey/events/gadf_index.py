@@ -108,7 +108,9 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     sources.sort(key=lambda source: (source.obs_id, source.identity))
     if table is None:
         sources = records_of_events(sources)
-    return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems))
+    good = {source.obs_id for source in sources}
+    rejected = {obs_id: {**header, **record} for obs_id, record in records.items() if obs_id not in good}
+    return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected)
 
 
 def _open(path: Path) -> FitsFile:

@@ -17,7 +17,7 @@ from survey.events.observation import ObservationRejected
 from survey.events.source import ObservationSource
 
 COUNT, EVENTS, RESPONSES = "count", "events", "responses"
-STAGE_VERSIONS = {COUNT: 1, EVENTS: 1, RESPONSES: 1}
+STAGE_VERSIONS = {COUNT: 2, EVENTS: 1, RESPONSES: 1}
 WORKER = "survey.events.ingest"
 
 

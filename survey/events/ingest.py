@@ -20,6 +20,7 @@ from survey.events.archive_plan import ArchivePlan
 from survey.events.archive_writer import complete_archive, create_archive, write_events, write_stack
 from survey.events.datastore import DataStore, open_datastore
 from survey.events.observation import Observation
+from survey.events.problems import Problem, refused
 from survey.events.source import RESPONSES, ObservationSource
 from survey.events.terms import terms_of_use
 from survey.refusal import Refusal
@@ -156,8 +157,11 @@ def ingest(
         facts = [outcome.result or {} for outcome in outcomes if outcome.is_done]
         plan = ArchivePlan(facts=facts, set_aside=bad, layout=layout or Layout())
         rejected = tuple((identity, reason) for identity, _, reason in plan.set_aside)
+        rejected += tuple((f"OBS_ID {p.obs_id}", p.note()) for p in store.problems if p.severity == "error")
         if not good:
             raise Refusal([f"{url}: no observation can be read", *(f"{i}: {reason}" for i, reason in rejected)])
+        if strict and (lines := _refused(store, bad, facts)):
+            raise Refusal([f"{url} (strict): {line}" for line in lines])
         records = [dict(source.record) for source in good]
         problems = [asdict(problem) for problem in store.problems]
         key = plan.key([store.name, hashlib.sha256(json.dumps([records, problems]).encode()).hexdigest()])
@@ -190,6 +194,15 @@ def ingest(
         given = [paths] if isinstance(paths, str | PathLike) else paths
         complete_archive(url, key=key, terms=terms_of_use(fspath(path) for path in given))
     return report
+
+
+def _refused(
+    store: DataStore, set_aside: Sequence[tuple[str, int, str]], facts: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """What reading the observations showed that is not taken under ``strict``."""
+    problems = [Problem("error", reason, obs_id) for _, obs_id, reason in set_aside]
+    problems += [Problem("doubt", note, fact["obs_id"]) for fact in facts for note in fact["doubts"]]
+    return refused([*store.problems, *problems])
 
 
 def _check_output(url: str, store: DataStore, *, overwrite: bool) -> None:

@@ -106,6 +106,8 @@ class Observation:
         Header keywords and index columns that describe it: ``OBJECT``, ``TELESCOP``, ``CREATOR``, ``OBS_MODE``, ``QUALITY``, ...
     notes : tuple of str
         What was odd and how it was read, one line each.
+    doubts : tuple of str
+        Those of the notes that ``strict`` refuses.
     """
 
     identity: str
@@ -122,6 +124,7 @@ class Observation:
     zenith: float = float("nan")
     metadata: Mapping[str, str | float | int | bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def n_events(self) -> int:

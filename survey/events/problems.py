@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "doubt", "warning"]
 
 
 class DataStoreError(ValueError):
@@ -24,7 +24,8 @@ class Problem:
     Parameters
     ----------
     severity : str
-        ``error`` sets the observation aside (and is refused under ``strict``), ``warning`` says how it was read.
+        ``error`` sets the observation aside, ``warning`` says how it was read; ``doubt`` is a warning about the numbers
+        themselves, which ``strict`` refuses like an error.
     message : str
         What is the matter, in words.
     obs_id : int or None
@@ -112,6 +113,10 @@ class Report:
         """Record what sets the observation aside; `details` are fields of `Problem`."""
         self._add(Problem("error", message, self.obs_id, self.file, self.hdu, **details))
 
+    def doubt(self, message: str, **details: str | None) -> None:
+        """Record numbers that were read, but should not be as they are; `details` are fields of `Problem`."""
+        self._add(Problem("doubt", message, self.obs_id, self.file, self.hdu, **details))
+
     def warning(self, message: str, **details: str | None) -> None:
         """Record what was odd, and how it was read; `details` are fields of `Problem`."""
         self._add(Problem("warning", message, self.obs_id, self.file, self.hdu, **details))
@@ -127,32 +132,40 @@ class Report:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """Those that were read all the same."""
-        return tuple(p for p in self.problems if p.severity == "warning")
+        """Those that were read all the same, doubts included."""
+        return tuple(p for p in self.problems if p.severity != "error")
 
 
-def summary(problems: Iterable[Problem]) -> Iterator[str]:
+def summary(problems: Iterable[Problem], *, strict: bool = False) -> Iterator[str]:
     """Lines for people: errors one by one, a warning that many observations share once, with their number.
 
     Parameters
     ----------
     problems : iterable of Problem
         Of a data store.
+    strict : bool
+        Doubts are errors too.
 
     Yields
     ------
     str
         One line, errors first.
     """
-    shared: dict[str, list[Problem]] = {}
+    shared: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         if problem.severity == "error":
             yield f"error: {problem.line()}"
         else:
-            shared.setdefault(problem.note(found=False), []).append(problem)
-    for note, group in shared.items():
+            word = "error" if strict and problem.severity == "doubt" else "warning"
+            shared.setdefault((word, problem.note(found=False)), []).append(problem)
+    for (word, note), group in sorted(shared.items(), key=lambda one: one[0][0]):
         if len(group) == 1:
-            yield f"warning: {group[0].line()}"
+            yield f"{word}: {group[0].line()}"
         else:
             place = group[0].file if group[0].obs_id is None else f"OBS_ID {group[0].obs_id}"
-            yield f"warning: {note} ({len(group)} times, first in {place})"
+            yield f"{word}: {note} ({len(group)} times, first in {place})"
+
+
+def refused(problems: Iterable[Problem]) -> list[str]:
+    """What ``strict`` refuses: a line an error, and a line for a doubt that many observations share."""
+    return [line for line in summary(problems, strict=True) if line.startswith("error")]

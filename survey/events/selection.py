@@ -177,6 +177,41 @@ def select_rows(store: DataStore, selection: Selection) -> NDArray[np.int64]:
     return rows
 
 
+def concerns(selection: Selection, obs_id: int, record: Mapping[str, Any]) -> bool:
+    """Whether a selection would ask for an observation that cannot be opened, as far as its row of the index tells.
+
+    Parameters
+    ----------
+    selection : Selection
+        What is asked for.
+    obs_id : int
+        The observation.
+    record : mapping
+        Its row of the observation index; a value that is not there excludes nothing.
+    """
+    from astropy.time import TimeDelta
+
+    from survey.events.headers import Keywords, read_reference
+    from survey.events.problems import Report
+
+    if selection.obs_ids and obs_id not in selection.obs_ids:
+        return False
+    for name, (low, high) in selection.ranges.items():
+        value = record.get(name)
+        if isinstance(value, int | float) and not low <= value <= high:
+            return False
+    if selection.cone is not None and {"RA_PNT", "DEC_PNT"} <= record.keys():
+        pointing = np.array([[record["RA_PNT"]], [record["DEC_PNT"]]], dtype=float)
+        if not _within(pointing, selection.cone)[0]:
+            return False
+    reference = read_reference(Keywords(record, Report()), required=False)
+    if selection.windows and reference is not None and {"TSTART", "TSTOP"} <= record.keys():
+        ends = np.array([record["TSTART"] - INDEX_SLACK, record["TSTOP"] + INDEX_SLACK], dtype=float)
+        start, stop = (reference.time + TimeDelta(ends, format="sec")).tt.mjd
+        return any(stop > first and start < last for first, last in selection.windows)
+    return True
+
+
 def read_ids(path: str | os.PathLike) -> tuple[int, ...]:
     """Observation ids in the first column of a text table; a line of titles and lines that begin with # are skipped."""
     try:
@@ -253,7 +288,12 @@ def _windows(given: Mapping[str, Any] | None) -> tuple[tuple[float, float], ...]
 
 
 def _in_cone(store: DataStore, cone: Cone) -> NDArray[np.bool_]:
-    ra, dec = np.radians(pointings(store))
+    return _within(pointings(store), cone)
+
+
+def _within(pointing: NDArray[np.float64], cone: Cone) -> NDArray[np.bool_]:
+    """Whether pointings (2, n), ICRS, deg, lie in a circle; True where they are NaN."""
+    ra, dec = np.radians(pointing)
     ra0, dec0 = np.radians(cone.ra), np.radians(cone.dec)
     # Haversine: exact for small separations, where the cosine is not.
     square = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin((ra - ra0) / 2) ** 2

@@ -31,6 +31,7 @@ from survey.sky.frames import separation, unit_vectors
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
 
+POINT_LIKE = "POINT-LIKE responses: exposure is that after a cut in RAD_MAX, fluxes of a cube come out too high"
 NOTHING = BackgroundLattice(np.zeros((0, 0, 0), np.float32), 0.0, 0.0, 1.0, 1.0, False)
 
 
@@ -131,7 +132,7 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
     psf_offset, psf = whole, np.zeros((0, n_true, axes.n_rad))
     edisp_offset, edisp = whole, np.zeros((0, n_true, n_energy))
     background, rotates = NOTHING, False
-    notes: tuple[str, ...] = ()
+    notes = _point_like(observation)
     kind = ""
     try:
         if needs_aeff:
@@ -157,6 +158,14 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
     except ValueError as error:
         raise ObservationRejected(f"{observation.identity}: response {kind}: {error}") from error
     return _Responses(aeff_offset, aeff, psf_offset, psf, edisp_offset, edisp, background, rotates, notes)
+
+
+def _point_like(observation: Observation) -> tuple[str, ...]:
+    """A note where responses hold for a cut around a source: the maps then say what passes that cut."""
+    kinds = [kind for kind, table in observation.responses.items() if table.metadata.get("HDUCLAS3") == "POINT-LIKE"]
+    if not kinds:
+        return ()
+    return (f"{', '.join(kinds)}: {POINT_LIKE}",)
 
 
 def _field_of_view(responses: _Responses, settings: ReductionSettings) -> tuple[float, tuple[str, ...]]:

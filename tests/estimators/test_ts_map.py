@@ -215,3 +215,26 @@ def test_settings_are_checked_and_have_a_key():
     key = TSMapSettings(spectral_model=PowerLaw(index=2.5), selection_optional=frozenset(["all"])).key()
     assert key["spectral_model"]["index"] == 2.5
     assert key["selection_optional"] == ["errn-errp", "sensitivity", "ul"]
+
+
+def test_errors_stay_finite_where_the_norm_is_at_its_bound():
+    """Counts in the faint wing of a template only: the norm ends at its bound, where the statistic has no curvature."""
+    y, x = np.indices((21, 21)) - 10
+    kernel = np.exp(-0.5 * (y**2 + x**2) / 1.2**2)[None]
+    kernel /= kernel.sum()
+    background = np.full((1, 31, 31), 0.05)
+    counts = np.zeros_like(background)
+    counts[0, 24, 15] = 2.0
+    mask = np.ones(background.shape, dtype=bool)
+    settings = TSMapSettings(selection_optional=frozenset(["errn-errp", "ul"]))
+    maps = ts_map_from_kernel(counts, background, mask, np.ones_like(background), kernel, settings)
+    norm, errp, errn = (maps[name][15, 15] for name in ("norm", "norm_errp", "norm_errn"))
+    assert norm < 0
+    local, b, c = kernel[0], background[0, 5:26, 5:26], counts[0, 5:26, 5:26]
+    assert norm == pytest.approx(-(b / local).min())
+    rise = cash_sum(c, b + (norm + errp) * local) - cash_sum(c, b + norm * local)
+    assert rise == pytest.approx(1.0, rel=1e-3)
+    assert maps["norm_err"][15, 15] == pytest.approx(errp, rel=1e-3)
+    assert errn <= 100.0001 * errp
+    for name in ("norm_err", "norm_errn", "norm_errp", "norm_ul"):
+        assert np.abs(maps[name]).max() < 1e4, name

@@ -6,7 +6,7 @@ from astropy.io import fits
 from spoiled_store import edit_file, replaced, set_keys, spoil_columns, with_columns, with_rows
 
 from survey.events.datastore import DataStoreError, check_datastore, open_datastore
-from survey.events.problems import summary
+from survey.events.problems import refused, summary
 
 
 def without_axis_reference(name):
@@ -464,3 +464,25 @@ def test_two_rows_of_the_observation_index_are_one_observation_or_none(make_spoi
     assert [source.obs_id for source in store.sources] == ([2] if differ else [1, 2])
     assert [problem.severity for problem in store.problems] == (["error"] if differ else ["warning"])
     assert "two" in store.problems[0].line()
+
+
+def test_strict_refuses_doubts_about_numbers_but_not_how_keywords_are_spelled(spoiled):
+    spoiled.edit(set_keys("EVENTS", RADECSYS="ICRS"))
+    assert refused(check_datastore(spoiled.open())) == []
+    spoiled.edit(set_keys("EVENTS", OBS_ID=77))
+    (line,) = refused(check_datastore(spoiled.open()))
+    assert line.startswith("error: OBS_ID 1 ")
+    assert "is 77, the index says 1" in line
+    assert spoiled.load().doubts == ("[EVENTS] OBS_ID: is 77, the index says 1",)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.5, 0), (5.0, 1)])
+def test_strict_takes_events_up_to_a_second_outside_the_good_times(spoiled, seconds, count):
+    stop = spoiled.load().gti_stop[-1]
+
+    def late(hdus):
+        hdus["EVENTS"].data["TIME"][-1] = stop + seconds
+
+    spoiled.edit(late)
+    assert "events outside the good times" in spoiled.notes()
+    assert len(refused(check_datastore(spoiled.open()))) == count

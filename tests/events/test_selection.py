@@ -10,7 +10,7 @@ from astropy.time import Time, TimeDelta
 from spoiled_store import replaced, with_columns
 
 from survey.events.observation import ObservationRejected
-from survey.events.selection import Selection, read_ids, select
+from survey.events.selection import Selection, concerns, read_ids, select
 from survey.events.time_cut import cut_time
 
 
@@ -188,3 +188,26 @@ def test_selection_keeps_sources_as_they_are(make_spoiled):
     store = make_spoiled(2).open()
     assert select(store, Selection.create()) == store.sources
     assert select(replace(store, sources=store.sources), Selection()) == store.sources
+
+
+def test_what_cannot_be_opened_concerns_the_selections_that_would_ask_for_it(make_spoiled):
+    store = make_spoiled(3)
+    store.path(2).unlink()
+    opened = store.open()
+    record = opened.rejected[2]
+    ra, dec = record["RA_PNT"], record["DEC_PNT"]
+
+    def asks(**keys):
+        return concerns(Selection.create(**keys), 2, record)
+
+    assert asks()
+    assert asks(obs_ids=[2])
+    assert not asks(obs_ids=[1, 3])
+    assert asks(obs_cone={"frame": "icrs", "lon": f"{ra} deg", "lat": f"{dec} deg", "radius": "1 deg"})
+    assert not asks(obs_cone={"frame": "icrs", "lon": f"{ra} deg", "lat": f"{dec - 30} deg", "radius": "1 deg"})
+    assert asks(obs_filter={"DEC_PNT": [dec - 1, dec + 1]})
+    assert not asks(obs_filter={"DEC_PNT": [dec + 1, dec + 2]})
+    # nothing is known of it that would exclude it
+    assert concerns(Selection.create(obs_cone={"frame": "icrs", "lon": "0 deg", "lat": "0 deg", "radius": "1 deg"}), 2, {})
+    assert asks(obs_time={"start": day(store, 1, -1000.0), "stop": day(store, 3, 1e6)})
+    assert not asks(obs_time={"start": "2050-01-01", "stop": "2051-01-01"})

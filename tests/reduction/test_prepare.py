@@ -8,7 +8,7 @@ from reduction_cases import AXES, GRID, INSTRUMENT, SETTINGS, observation, prepa
 
 from survey.events.observation import ObservationRejected
 from survey.reduction import safe
-from survey.reduction.prepare import prepare
+from survey.reduction.prepare import POINT_LIKE, prepare
 from survey.reduction.safe import SafeRange
 
 EDGES = AXES.energy.edges
@@ -152,3 +152,12 @@ def test_an_observation_off_the_grid_adds_nothing():
     assert one.ledger.outside_grid + one.ledger.outside_energy == one.ledger.read
     assert one.n_in_cube == 0
     assert GRID.tiles_near(one.ra, one.dec, one.radius) == []
+
+
+def test_point_like_responses_are_told_in_a_cube():
+    full = observation(1)
+    aeff = full.responses["aeff"]
+    cut = replace(aeff, metadata={**aeff.metadata, "HDUCLAS3": "POINT-LIKE", "RAD_MAX": 0.1})
+    notes = prepare(replace(full, responses={**full.responses, "aeff": cut}), GRID, AXES, SETTINGS).notes
+    assert f"aeff: {POINT_LIKE}" in notes
+    assert not any(POINT_LIKE in note for note in prepare(full, GRID, AXES, SETTINGS).notes)
