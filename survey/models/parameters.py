@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from survey.models.prior import Prior
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -37,6 +39,8 @@ class Parameter:
         Natural scale in ``unit``: the first step of a fit. Zero takes a tenth of the value.
     link : str or None
         Parameters with the same link have the same value in every fit.
+    prior : Prior or None
+        What is known of the value beforehand.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Parameter:
     frozen: bool = False
     scale: float = 0.0
     link: str | None = None
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -198,6 +203,23 @@ class ParameterVector:
     def steps(self) -> NDArray[np.float64]:
         """First steps of a fit."""
         return np.array([parameter.step for parameter in self._first()], dtype=float)
+
+    def _priors(self) -> Iterator[tuple[int, Prior]]:
+        """Element and prior; the same prior of linked parameters counts once."""
+        for k, members in enumerate(self._index.values()):
+            priors = [self.components[component][name].prior for component, name in members]
+            yield from ((k, prior) for prior in dict.fromkeys(priors) if prior is not None)
+
+    def prior_stat(self, vector: NDArray[np.float64]) -> float:
+        """What the priors add to the fit statistic at a vector of shape (n,); see `survey.models.prior`."""
+        return float(sum(float(prior.value(vector[k])) for k, prior in self._priors()))
+
+    def prior_gradient(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives of `prior_stat`, shape (n,)."""
+        gradient = np.zeros(len(self._index))
+        for k, prior in self._priors():
+            gradient[k] += float(prior.gradient(vector[k]))
+        return gradient
 
     def assign(
         self, vector: NDArray[np.float64], covariance: NDArray[np.float64] | None = None

@@ -1,19 +1,20 @@
-"""Shapes of sources: brightness on the sphere, integral over the pixels of a grid, evaluation radius.
+"""What every shape of a source is, and the two without a size: a point, and a sky of constant brightness.
 
-Angles are in degrees, brightness in sr-1 so that the whole sphere integrates to one. Separations and position angles
-are true ones on the sphere; definitions and parameter names are Gammapy's.
+Brightness on the sphere, integral over the pixels of a grid, its derivatives, sampling. Angles are in degrees, brightness
+in sr-1 so that the whole sphere integrates to one. Separations and position angles are true ones on the sphere;
+definitions and parameter names are Gammapy's. Gaussians are in `spatial_gauss`, disks and shells in `spatial_disk`,
+images and cubes in `spatial_template`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cache
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import quad
-from scipy.special import erf
 
 from survey.models.kernels_spatial import fractional_pixel, pixel_steps
 from survey.models.model import Model
@@ -25,10 +26,13 @@ FRAMES = ("icrs", "galactic")
 MAX_OVERSAMPLING = 200
 """A shape narrower than a pixel divided by this is a point for the integral."""
 
-_LON = Parameter("lon_0", 0.0, "deg", scale=0.01)
-_LAT = Parameter("lat_0", 0.0, "deg", minimum=-90.0, maximum=90.0, scale=0.01)
-_ECCENTRICITY = Parameter("e", 0.0, minimum=0.0, maximum=1.0, frozen=True, scale=0.05)
-_PHI = Parameter("phi", 0.0, "deg", minimum=-180.0, maximum=180.0, frozen=True, scale=5.0)
+LON = Parameter("lon_0", 0.0, "deg", scale=0.01)
+LAT = Parameter("lat_0", 0.0, "deg", minimum=-90.0, maximum=90.0, scale=0.01)
+ECCENTRICITY = Parameter("e", 0.0, minimum=0.0, maximum=1.0, frozen=True, scale=0.05)
+PHI = Parameter("phi", 0.0, "deg", minimum=-180.0, maximum=180.0, frozen=True, scale=5.0)
+
+NUMBER_STEPS = {"e": 0.01, "eta": 0.01, "edge_width": 0.01, "phi": 1.5}
+"""Steps of the differences in parameters that are no lengths; ``phi`` in deg."""
 
 
 class Pixels(Protocol):
@@ -44,7 +48,7 @@ class Pixels(Protocol):
 
 
 @cache
-def _to_icrs(frame: str) -> Array:
+def to_icrs_matrix(frame: str) -> Array:
     """Rotation matrix from a frame to ICRS."""
     if frame == "icrs":
         return np.eye(3)
@@ -54,10 +58,30 @@ def _to_icrs(frame: str) -> Array:
     return np.asarray(axes.icrs.cartesian.xyz.value)
 
 
-def _unit_vectors(lon: ArrayLike, lat: ArrayLike) -> Array:
+def unit_vectors(lon: ArrayLike, lat: ArrayLike) -> Array:
     """Unit vectors, shape (3, ...), of a longitude and a latitude in degrees."""
     lon, lat = np.broadcast_arrays(np.radians(np.asarray(lon, dtype=float)), np.radians(np.asarray(lat, dtype=float)))
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+
+
+def lon_lat(vectors: Array) -> tuple[Array, Array]:
+    """Longitude in [0, 360) and latitude, deg, of vectors of shape (3, ...)."""
+    x, y, z = vectors
+    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def semi_axis(major: float, eccentricity: float, phi: float, position_angle: ArrayLike) -> Array | float:
+    """Half-width of an ellipse (unit of `major`) towards a position angle (deg)."""
+    if eccentricity == 0:
+        return major
+    minor = major * np.sqrt(1 - eccentricity**2)
+    angle = np.radians(phi - np.asarray(position_angle, dtype=float))
+    return major * minor / np.hypot(major * np.sin(angle), minor * np.cos(angle))
+
+
+def sphere_over_plane(separation: Array) -> Array:
+    """Area on the sphere over that on the tangent plane at a separation (rad): sin(s) / s, none beyond the antipode."""
+    return np.where(separation < np.pi, np.sinc(separation / np.pi), 0.0)
 
 
 class SpatialModel(Model):
@@ -70,6 +94,9 @@ class SpatialModel(Model):
     **values : float or Parameter
         Parameters by name.
     """
+
+    difference: ClassVar[float] = 0.5
+    """Step of the differences in positions and sizes, in units of `resolution`; see `gradient`."""
 
     def __init__(self, *, frame: str = "icrs", **values: float | Parameter) -> None:
         super().__init__(**values)
@@ -102,9 +129,28 @@ class SpatialModel(Model):
         """Whether the brightness depends on the separation alone."""
         return not self.parameters["e"].value if "e" in self.parameters else True
 
+    @property
+    def is_energy_dependent(self) -> bool:
+        """Whether the shape changes with energy; only cubes do: see `TemplateSpatial.at_energy`."""
+        return False
+
+    @property
+    def total(self) -> float:
+        """What the whole sphere integrates to: one but for shapes that are not normalised.
+
+        Elongated and generalised Gaussians and shells are normalised on the tangent plane, as Gammapy's are. The
+        sphere then holds less by a fraction of about their size squared (rad) over six: 5e-5 at 1 degree.
+        """
+        return 1.0
+
+    @property
+    def position(self) -> tuple[float, float]:
+        """Longitude and latitude of the centre in the own frame, deg."""
+        return self.lon_0, self.lat_0
+
     def _basis(self) -> Array:
         """Centre, east and north as unit vectors in the model's frame, shape (3 of them, 3)."""
-        lon, lat = np.radians(self.lon_0), np.radians(self.lat_0)
+        lon, lat = np.radians(self.position)
         return np.array(
             [
                 [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)],
@@ -113,10 +159,14 @@ class SpatialModel(Model):
             ]
         )
 
+    def _icrs_basis(self) -> Array:
+        """The basis as ICRS vectors, shape (3 of them, 3)."""
+        return np.asarray(self._basis() @ to_icrs_matrix(self.frame).T)
+
     @property
     def center(self) -> Array:
         """ICRS unit vector of the position, shape (3,)."""
-        return np.asarray(_to_icrs(self.frame) @ self._basis()[0])
+        return np.asarray(to_icrs_matrix(self.frame) @ self._basis()[0])
 
     def _value(self, basis: Array, vectors: Array) -> Array:
         along, east, north = np.einsum("ki,i...->k...", basis, vectors)
@@ -125,16 +175,25 @@ class SpatialModel(Model):
 
     def value(self, lon: ArrayLike, lat: ArrayLike) -> Array:
         """Brightness in sr-1 at positions (deg) in the model's own frame."""
-        return self._value(self._basis(), _unit_vectors(lon, lat))
+        return self._value(self._basis(), unit_vectors(lon, lat))
 
     def value_at(self, vectors: Array) -> Array:
         """Brightness in sr-1 at ICRS unit vectors of shape (3, ...)."""
-        return self._value(self._basis() @ _to_icrs(self.frame).T, vectors)
+        return self._value(self._icrs_basis(), vectors)
+
+    def _mean_at(self, vectors: Array, width: float) -> Array:
+        """Brightness at ICRS unit vectors, averaged over cells of a width (deg) as far as the shape knows how."""
+        return self.value_at(vectors)
+
+    def _is_point(self, size: float) -> bool:
+        """Whether the shape is a point on pixels of a size (deg)."""
+        return self.resolution * MAX_OVERSAMPLING < size
 
     def integral(self, pixels: Pixels) -> Array:
         """Fraction of the source in every pixel.
 
-        Pixels wider than `resolution` are divided; only pixels within the evaluation radius are looked at.
+        Pixels wider than `resolution` are divided; only pixels within the evaluation radius are looked at. A shape that
+        is very small against a pixel goes to the four pixels around it, with weights that keep the centroid.
 
         Parameters
         ----------
@@ -146,28 +205,38 @@ class SpatialModel(Model):
         numpy.ndarray
             Shape (y, x); zero where there is no sky.
         """
+        size = pixel_size(pixels)
+        if size > 0 and self._is_point(size):
+            return self._integral_of_point(np.asarray(pixels.vectors), np.asarray(pixels.solid_angle))
+        return self._integrated(self._mean_at, pixels, size)
+
+    def _integrated(
+        self, function: Callable[[Array, float], Array], pixels: Pixels, size: float, *, count: int | None = None
+    ) -> Array:
+        """Integral over pixels of a function of ICRS vectors and the width (deg) of the cells that they stand for.
+
+        The function gives shape (n,) and the result is (y, x), or with `count` (count, n) and (count, y, x).
+        """
         vectors, solid_angle = np.asarray(pixels.vectors), np.asarray(pixels.solid_angle)
-        result = np.zeros(solid_angle.shape)
-        distance = np.sqrt(np.sum((vectors - self.center[:, None, None]) ** 2, axis=0))  # chord, rad
-        known = np.isfinite(distance)
-        if not known.any():
+        leading = () if count is None else (count,)
+        result = np.zeros((*leading, *solid_angle.shape))
+        if size == 0:
             return result
-        size = np.degrees(np.sqrt(np.max(solid_angle[known])))
-        if self.resolution * MAX_OVERSAMPLING < size:
-            return self._integral_of_point(vectors, solid_angle)
-        near = known & (distance <= 2 * np.sin(np.radians(min(self.evaluation_radius + size, 180.0)) / 2))
+        distance = np.sqrt(np.sum((vectors - self.center[:, None, None]) ** 2, axis=0))  # chord, rad
+        radius = self.evaluation_radius + size
+        near = np.isfinite(distance) & (distance <= (2 * np.sin(np.radians(radius) / 2) if radius < 180 else np.inf))
         y, x = np.nonzero(near)
         if y.size == 0:
             return result
-        factor = int(np.ceil(size / self.resolution))
+        factor = min(int(np.ceil(size / self.resolution)), MAX_OVERSAMPLING)
         step_y, step_x = pixel_steps(vectors, solid_angle)
         shift = (np.arange(factor) + 0.5) / factor - 0.5
-        total = np.zeros(y.size)
+        total = np.zeros((*leading, y.size))
         for dy in shift:
             for dx in shift:
                 place = vectors[:, y, x] + dy * step_y[:, y, x] + dx * step_x[:, y, x]
-                total += self.value_at(place / np.sqrt(np.sum(place**2, axis=0)))
-        result[y, x] = total / factor**2 * solid_angle[y, x]
+                total += function(place / np.sqrt(np.sum(place**2, axis=0)), size / factor)
+        result[..., y, x] = total / factor**2 * solid_angle[y, x]
         return result
 
     def _integral_of_point(self, vectors: Array, solid_angle: Array) -> Array:
@@ -181,12 +250,82 @@ class SpatialModel(Model):
                     result[y, x] = (1 - abs(py - y)) * (1 - abs(px - x))
         return result
 
+    def difference_step(self, name: str, size: float) -> float:
+        """Step, in the parameter's unit, of the central difference in a parameter on pixels of a size (deg).
+
+        A hundredth of a pixel, or `difference` times `resolution` if that is more, for positions (on the sky, not in
+        longitude) and sizes: a step much below the spacing of the samples would give noise. `NUMBER_STEPS` for others.
+        """
+        if name in NUMBER_STEPS:
+            return NUMBER_STEPS[name]
+        step = max(self.difference * self.resolution, 0.01 * size)
+        return step / max(np.cos(np.radians(self.position[1])), 1e-3) if name == "lon_0" else step
+
+    def gradient(self, pixels: Pixels) -> Array:
+        """Derivatives of `integral` in every parameter: by central differences of `difference_step` unless said otherwise.
+
+        Parameters
+        ----------
+        pixels : Pixels
+            Centres and solid angles, shapes (3, y, x) and (y, x).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n parameters, y, x), per unit of the parameter. One-sided at a parameter's limit.
+        """
+        size = pixel_size(pixels)
+        result = np.zeros((len(self.parameters), *np.shape(pixels.solid_angle)))
+        for k, (name, parameter) in enumerate(self.parameters.items() if size > 0 else ()):
+            step = self.difference_step(name, size)
+            low, high = max(parameter.value - step, parameter.minimum), min(parameter.value + step, parameter.maximum)
+            if low < high:
+                above, below = self.replaced(**{name: high}), self.replaced(**{name: low})
+                result[k] = (above.integral(pixels) - below.integral(pixels)) / (high - low)
+        return result
+
+    @abstractmethod
+    def _propose(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, Array | float]:
+        """Trial positions: separation and position angle (rad), and the probability with which each is kept."""
+
+    def sample(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+        """Random positions, distributed as the brightness on the sphere exactly.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        n : int
+            How many.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Longitude in [0, 360) and latitude in the model's frame, deg, shape (n,).
+        """
+        separation, angle = np.empty(n), np.empty(n)
+        done = 0
+        while done < n:
+            trial_separation, trial_angle, chance = self._propose(rng, n - done + (n - done) // 4 + 16)
+            keep = np.flatnonzero(rng.random(trial_separation.size) < chance)[: n - done]
+            separation[done : done + keep.size] = trial_separation[keep]
+            angle[done : done + keep.size] = trial_angle[keep]
+            done += keep.size
+        center, east, north = self._basis()[:, :, None]
+        across = np.sin(angle) * east + np.cos(angle) * north
+        return lon_lat(np.cos(separation) * center + np.sin(separation) * across)
+
+
+def pixel_size(pixels: Pixels) -> float:
+    """Side of the largest pixel, deg; zero where there is no sky at all."""
+    known = np.isfinite(np.asarray(pixels.vectors)[0])
+    return float(np.degrees(np.sqrt(np.max(np.asarray(pixels.solid_angle)[known])))) if known.any() else 0.0
+
 
 class Point(SpatialModel):
     """Point source at ``lon_0``, ``lat_0`` (deg)."""
 
     tag: ClassVar[tuple[str, ...]] = ("PointSpatialModel", "point")
-    defaults: ClassVar[tuple[Parameter, ...]] = (_LON, _LAT)
+    defaults: ClassVar[tuple[Parameter, ...]] = (LON, LAT)
 
     evaluation_radius = 0.0
     resolution = 0.0
@@ -195,118 +334,41 @@ class Point(SpatialModel):
         """Infinite at the point itself, zero elsewhere."""
         return np.where(np.asarray(separation, dtype=float) == 0, np.inf, 0.0)
 
-
-def _semi_axis(major: float, eccentricity: float, phi: float, position_angle: ArrayLike) -> Array | float:
-    """Half-width of an ellipse (unit of `major`) towards a position angle (deg)."""
-    if eccentricity == 0:
-        return major
-    minor = major * np.sqrt(1 - eccentricity**2)
-    angle = np.radians(phi - np.asarray(position_angle, dtype=float))
-    return major * minor / np.hypot(major * np.sin(angle), minor * np.cos(angle))
+    def _propose(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, Array | float]:
+        return np.zeros(n), np.zeros(n), 1.0
 
 
-class Gaussian(SpatialModel):
-    """Gaussian, elongated if ``e`` is not zero.
+class ConstantSpatial(SpatialModel):
+    """A sky of the same brightness everywhere. It has no centre; its only parameter is not normalised to the sphere.
 
     Parameters
     ----------
-    lon_0, lat_0 : float
-        Centre, deg.
-    sigma : float
-        Width along the major axis, deg.
-    e : float
-        Eccentricity.
-    phi : float
-        Position angle of the major axis, deg, from north through east.
+    value : float
+        Brightness, sr-1; frozen. As ``parameters["value"]``: the attribute is the method that evaluates.
     """
 
-    tag: ClassVar[tuple[str, ...]] = ("GaussianSpatialModel", "gauss")
-    defaults: ClassVar[tuple[Parameter, ...]] = (
-        _LON,
-        _LAT,
-        Parameter("sigma", 1.0, "deg", minimum=0.0, scale=0.01),
-        _ECCENTRICITY,
-        _PHI,
-    )
+    tag: ClassVar[tuple[str, ...]] = ("ConstantSpatialModel", "const")
+    defaults: ClassVar[tuple[Parameter, ...]] = (Parameter("value", 1.0, "sr-1", frozen=True),)
+
+    evaluation_radius = 180.0
+    resolution = 180.0
+    position = (0.0, 0.0)
 
     @property
-    def evaluation_radius(self) -> float:
-        return 5.0 * self.sigma
-
-    @property
-    def resolution(self) -> float:
-        return self.sigma * np.sqrt(1 - self.e**2) / 3.0
+    def total(self) -> float:
+        return 4 * np.pi * self.parameters["value"].value
 
     def profile(self, separation: ArrayLike, position_angle: ArrayLike = 0.0) -> Array:
-        sigma = np.radians(self.sigma)
-        haversine = 2 * np.sin(np.radians(np.asarray(separation, dtype=float)) / 2) ** 2  # 1 - cos
-        width = 2 * np.sin(np.radians(_semi_axis(self.sigma, self.e, self.phi, position_angle)) / 2) ** 2
-        if self.e == 0:
-            norm = 1 / (4 * np.pi * width * -np.expm1(-1 / width))
-        else:
-            norm = 1 / (2 * np.pi * sigma**2 * np.sqrt(1 - self.e**2))
-        return np.asarray(norm * np.exp(-0.5 * haversine / width))
+        shape = np.broadcast_shapes(np.shape(separation), np.shape(position_angle))
+        return np.full(shape, self.parameters["value"].value)
 
+    def integral(self, pixels: Pixels) -> Array:
+        return np.asarray(self.parameters["value"].value * self.gradient(pixels)[0])
 
-class Disk(SpatialModel):
-    """Disk of constant brightness with a smooth edge, elongated if ``e`` is not zero.
+    def gradient(self, pixels: Pixels) -> Array:
+        """Derivative of `integral` in ``value``: the solid angle, shape (1, y, x)."""
+        known = np.isfinite(np.asarray(pixels.vectors)[0])
+        return np.where(known, np.asarray(pixels.solid_angle), 0.0)[None]
 
-    Parameters
-    ----------
-    lon_0, lat_0 : float
-        Centre, deg.
-    r_0 : float
-        Major semi-axis, deg.
-    e : float
-        Eccentricity.
-    phi : float
-        Position angle of the major axis, deg, from north through east.
-    edge_width : float
-        Fraction of ``r_0`` within which the brightness falls from 95 % to 5 %.
-    """
-
-    tag: ClassVar[tuple[str, ...]] = ("DiskSpatialModel", "disk")
-    defaults: ClassVar[tuple[Parameter, ...]] = (
-        _LON,
-        _LAT,
-        Parameter("r_0", 1.0, "deg", minimum=0.0, scale=0.01),
-        _ECCENTRICITY,
-        _PHI,
-        Parameter("edge_width", 0.01, minimum=0.0, maximum=1.0, frozen=True, scale=0.01),
-    )
-
-    EDGE_95 = 2.326174307353347
-    """Two times the argument at which erf is 0.9."""
-
-    @property
-    def evaluation_radius(self) -> float:
-        # the edge's tail is 1.6e-5 at 1.3 edge widths out
-        return self.r_0 * (1 + 1.3 * self.edge_width)
-
-    @property
-    def resolution(self) -> float:
-        # counting pixels in a circle of n pixels radius errs by about n**-1.5
-        return self.r_0 * np.sqrt(1 - self.e**2) / 60.0
-
-    def profile(self, separation: ArrayLike, position_angle: ArrayLike = 0.0) -> Array:
-        axis = _semi_axis(self.r_0, self.e, self.phi, position_angle)
-        outside = np.asarray(separation, dtype=float) - axis
-        if self.edge_width == 0:
-            inside = np.where(outside <= 0, 1.0, 0.0)
-        else:
-            inside = 0.5 * (1 - erf(self.EDGE_95 * outside / (axis * self.edge_width)))
-        return np.asarray(inside / _disk_solid_angle(self.r_0, self.e))
-
-
-@cache
-def _disk_solid_angle(major: float, eccentricity: float) -> float:
-    """Solid angle in sr of an elliptical disk with semi-axes (deg) taken on the sphere."""
-    if eccentricity == 0:
-        return float(4 * np.pi * np.sin(np.radians(major) / 2) ** 2)
-    minor = np.radians(major) * np.sqrt(1 - eccentricity**2)
-
-    def slice_area(angle: float) -> float:
-        axis = np.radians(major) * minor / np.hypot(np.radians(major) * np.sin(angle), minor * np.cos(angle))
-        return float(2 * np.sin(axis / 2) ** 2)
-
-    return float(4 * quad(slice_area, 0, np.pi / 2, epsrel=1e-10)[0])
+    def _propose(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, Array | float]:
+        return np.arccos(rng.uniform(-1, 1, n)), rng.uniform(0, 2 * np.pi, n), 1.0
