@@ -15,6 +15,7 @@ from survey.models.gaussian_spectrum import GaussianSpectrum
 from survey.models.log_parabolas import LogParabola, LogParabolaNorm
 from survey.models.parameters import Parameter, Parameters, ParameterVector
 from survey.models.power_laws import BrokenPowerLaw, PowerLaw, PowerLaw2, PowerLawNorm, SmoothBrokenPowerLaw
+from survey.models.prior import GaussianPrior, GeneralizedGaussianPrior, LogUniformPrior, Prior, UniformPrior
 from survey.models.spatial import ConstantSpatial, Point, SpatialModel
 from survey.models.spatial_disk import Disk, Shell, Shell2
 from survey.models.spatial_gauss import Gaussian, GeneralizedGaussian
