@@ -3,6 +3,7 @@
 import survey
 run = survey.run("config.yaml")          # or survey.open("outdir")
 run.cube, run.maps, run.observations     # xarray and astropy objects, lazy
+models = survey.read_models("models.yaml")   # Gammapy's format
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 from survey.version import __version__
 
 if TYPE_CHECKING:
+    from survey.models.collection import Models, read_models
     from survey.pipeline import plan, run
     from survey.products import Run
     from survey.products import open_run as open
 
-__all__ = ["Run", "__version__", "open", "plan", "run"]
+__all__ = ["Models", "Run", "__version__", "open", "plan", "read_models", "run"]
 
 _LAZY = {
     "run": ("survey.pipeline", "run"),
     "plan": ("survey.pipeline", "plan"),
     "open": ("survey.products", "open_run"),
     "Run": ("survey.products", "Run"),
+    "Models": ("survey.models.collection", "Models"),
+    "read_models": ("survey.models.collection", "read_models"),
 }
 
 

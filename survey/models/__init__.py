@@ -1,6 +1,8 @@
-"""Models: spectra, shapes, and their parameters."""
+"""Models: spectra, shapes, time dependences, the components that they make up, and their files."""
 
 from survey.models.absorption import EBL_FILES, AbsorptionTable, EBLAbsorptionNorm
+from survey.models.collection import Models, read_models
+from survey.models.components import Component, FoVBackgroundModel, SkyModel, TemplateNPredModel
 from survey.models.constant_spectrum import ConstantSpectrum, Scale
 from survey.models.crab import MeyerCrab, crab_spectrum
 from survey.models.cutoff_power_laws import (
@@ -13,6 +15,7 @@ from survey.models.cutoff_power_laws import (
 )
 from survey.models.gaussian_spectrum import GaussianSpectrum
 from survey.models.log_parabolas import LogParabola, LogParabolaNorm
+from survey.models.models_error import ModelsError
 from survey.models.parameters import Parameter, Parameters, ParameterVector
 from survey.models.power_laws import BrokenPowerLaw, PowerLaw, PowerLaw2, PowerLawNorm, SmoothBrokenPowerLaw
 from survey.models.prior import GaussianPrior, GeneralizedGaussianPrior, LogUniformPrior, Prior, UniformPrior
@@ -26,6 +29,7 @@ __all__ = [
     "EBL_FILES",
     "AbsorptionTable",
     "BrokenPowerLaw",
+    "Component",
     "CompoundSpectrum",
     "ConstantSpatial",
     "ConstantSpectrum",
@@ -34,6 +38,7 @@ __all__ = [
     "ExpCutoffPowerLaw",
     "ExpCutoffPowerLaw3FGL",
     "ExpCutoffPowerLawNorm",
+    "FoVBackgroundModel",
     "Gaussian",
     "GaussianPrior",
     "GaussianSpectrum",
@@ -43,6 +48,8 @@ __all__ = [
     "LogParabolaNorm",
     "LogUniformPrior",
     "MeyerCrab",
+    "Models",
+    "ModelsError",
     "Parameter",
     "ParameterVector",
     "Parameters",
@@ -55,13 +62,16 @@ __all__ = [
     "Scale",
     "Shell",
     "Shell2",
+    "SkyModel",
     "SmoothBrokenPowerLaw",
     "SpatialModel",
     "SpectralModel",
     "SuperExpCutoffPowerLaw3FGL",
     "SuperExpCutoffPowerLaw4FGL",
     "SuperExpCutoffPowerLaw4FGLDR3",
+    "TemplateNPredModel",
     "TemplateSpectrum",
     "UniformPrior",
     "crab_spectrum",
+    "read_models",
 ]
