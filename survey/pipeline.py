@@ -128,7 +128,8 @@ def _tell_changes(plan: SurveyPlan) -> list[str]:
     """Say which keys of the configuration are not those of the run before in the same folder, and keep these."""
     found, url = plan.config.as_dict(), plan.layout.configuration
     before = json.loads(urls.read_bytes(url)) if urls.exists(url) else found
-    lines = changes(before, found)
+    # a folder that was moved is still the same run
+    lines = [line for line in changes(before, found) if not line.startswith("general.")]
     if lines:
         log.info("changed since the last run here, what depends on it is done again:")
     for line in lines:

@@ -211,7 +211,7 @@ def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource,
     good = {source.obs_id for source in store.sources}
     lost = {
         obs_id
-        for obs_id in {problem.obs_id for problem in store.problems} - good - {None}
+        for obs_id in {problem.obs_id for problem in store.problems if problem.obs_id is not None} - good
         if concerns(selection, obs_id, store.rejected.get(obs_id, {}))
     }
     try:

@@ -38,7 +38,7 @@ LONG_NAMES = {
     "sqrt_ts": "Significance",
     "flux": "Integral flux",
     "flux_err": "Symmetric error of the flux",
-    "flux_errn": "Error of the flux downwards",
+    "flux_errn": "Error of the flux downwards, at most 100 symmetric errors",
     "flux_errp": "Error of the flux upwards",
     "flux_ul": "Upper limit of the flux",
     "flux_sensitivity": "Flux that would be significant",

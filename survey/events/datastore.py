@@ -87,20 +87,20 @@ def open_datastore(
         raise DataStoreError("no data store is given")
     stores: list[DataStore] = []
     bare: list[Path] = []
-    refused: list[str] = []
+    unread: list[str] = []
     for path in given:
         try:
             store = _open_one(os.fspath(path), bare, index_hdu=index_hdu, roots=[Path(root) for root in roots])
         except DataStoreError as error:
-            refused.append(str(error))
+            unread.append(str(error))
         else:
             stores.extend([store] if store is not None else [])
     if bare:
         from survey.events.gadf_bare import open_bare
 
         stores.append(open_bare(bare))
-    if refused:
-        raise DataStoreError("\n".join(refused))
+    if unread:
+        raise DataStoreError("\n".join(unread))
     store = stores[0] if len(stores) == 1 else _join(stores)
     if strict and (lines := refused(store.problems)):
         raise DataStoreError("\n".join(lines))
@@ -162,7 +162,9 @@ def _join(stores: Sequence[DataStore]) -> DataStore:
     for key in TIME_KEYWORDS:
         joined.meta.pop(key, None)
     rejected = {obs_id: row for store in stores for obs_id, row in store.rejected.items()}
-    return DataStore("+".join(sorted({store.name for store in stores})), tuple(sources), joined, tuple(problems), rejected)
+    return DataStore(
+        "+".join(sorted({store.name for store in stores})), tuple(sources), joined, tuple(problems), rejected
+    )
 
 
 def store_name(folder: Path) -> str:

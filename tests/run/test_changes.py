@@ -34,7 +34,10 @@ def test_a_rerun_lists_what_changed(run, settings, caplog):
 
 def test_bands_between_edges_are_told(settings, caplog):
     moved = copy.deepcopy(settings)
-    moved["excess_map"] = {**moved.get("excess_map", {}), "energy_edges": {"min": "1.3 TeV", "max": "9 TeV", "nbins": 1}}
+    moved["excess_map"] = {
+        **moved.get("excess_map", {}),
+        "energy_edges": {"min": "1.3 TeV", "max": "9 TeV", "nbins": 1},
+    }
     summary = survey.plan(moved)
     (line,) = [line for line in summary.lines if "energy band" in line]
     assert line.startswith("excess_map: energy band 1.3 to 9 TeV is taken as ")
