@@ -40,6 +40,18 @@ class Photons(NamedTuple):
     spreads: NDArray[np.bool_]
     migrates: NDArray[np.bool_]
 
+    def only(self, kept: NDArray[np.bool_]) -> Photons:
+        """Those of them that are kept."""
+        return Photons(
+            self.seconds[kept],
+            self.energy[kept],
+            np.ascontiguousarray(self.vectors[:, kept]),
+            self.ceiling[kept],
+            self.number[kept],
+            self.spreads[kept],
+            self.migrates[kept],
+        )
+
 
 def draw_sources(
     sky: SkyIndex,
@@ -176,7 +188,7 @@ def _detect(
     kernels.offsets_to(photons.vectors, centers, offset)
     kept = np.ones(offset.size, np.bool_)
     detection.area.keep(rng, photons.energy, offset, photons.ceiling, kept)
-    photons = Photons(*(values[..., kept] for values in photons))
+    photons = photons.only(kept)
     offset = offset[kept]
     excess = detection.spread.excess if detection.spread is not None else 1.0
     radius, energy = np.zeros(offset.size), photons.energy
@@ -190,9 +202,15 @@ def _detect(
         energy = detection.migration.draw(rng, energy, offset)
         energy = np.where(photons.migrates, energy, photons.energy)
     ra, dec = positions(photons.vectors)
-    vectors = np.ascontiguousarray(photons.vectors)
+    vectors = photons.vectors.copy()
     kernels.smear(vectors, radius, 2.0 * np.pi * rng.random(offset.size))
-    events = {"TIME": photons.seconds, "MC_ID": photons.number, "MC_ENERGY": photons.energy, "MC_RA": ra, "MC_DEC": dec}
+    events: dict[str, NDArray[Any]] = {
+        "TIME": photons.seconds,
+        "MC_ID": photons.number,
+        "MC_ENERGY": photons.energy,
+        "MC_RA": ra,
+        "MC_DEC": dec,
+    }
     events["ENERGY"] = energy
     events["RA"], events["DEC"] = positions(vectors)
     seen = np.isfinite(radius) & np.isfinite(energy) & (energy > 0)

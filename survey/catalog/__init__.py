@@ -1,0 +1,1 @@
+"""Published catalogues as sky models."""
