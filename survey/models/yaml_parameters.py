@@ -251,7 +251,7 @@ def _write(item: Parameter, default: Parameter | None, *, full: bool, canonical:
         return scaled(value, factor) if math.isfinite(value) else math.nan
 
     entry: dict[str, Any] = {"name": item.name, "value": scaled(item.value, factor)}
-    if item.unit or full:
+    if item.unit or default.unit or full:
         entry["unit"] = item.unit if canonical else written_unit(item.unit)
     if full or item.error != default.error:
         entry["error"] = scaled(item.error, factor)

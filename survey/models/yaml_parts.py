@@ -181,8 +181,8 @@ class _How:
     canonical: bool
     folder: Path | None
 
-    def parameters(self, model: Model) -> list[dict[str, Any]]:
-        defaults = {item.name: item for item in model.defaults}
+    def parameters(self, model: Model, defaults: Mapping[str, Parameter] | None = None) -> list[dict[str, Any]]:
+        defaults = {item.name: item for item in model.defaults} if defaults is None else defaults
         return write_parameters(model.parameters.values(), defaults, full=self.full, canonical=self.canonical)
 
     def inner(self, model: Model) -> Any:
@@ -257,7 +257,7 @@ def _read_piecewise(source: _Source) -> tuple[Model, Entries]:
 def _write_piecewise(model: Any, how: _How) -> Any:
     return {
         "type": model.tag[0],
-        "parameters": how.parameters(model),
+        "parameters": how.parameters(model, type(model)(model.energy).parameters),
         "energy": how.lists(model.energy, "TeV"),
         "interp": model.interp,
     }
