@@ -12,7 +12,7 @@ from survey.refusal import Refusal
 
 if TYPE_CHECKING:
     import xarray as xr
-    from astropy.table import Table
+    from astropy.table import QTable, Table
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,40 @@ class Run:
         from survey.store import urls
 
         return Table.read(io.BytesIO(urls.read_bytes(self.layout.observations)), format="ascii.ecsv")
+
+    def peaks(self, *, threshold: float = 5.0, separation: float = 0.3, band: int = 0) -> QTable:
+        """What stands out in the map of significance: that of the TS map where there is one, else of the excess map.
+
+        Parameters
+        ----------
+        threshold : float
+            Least significance.
+        separation : float
+            Least distance between two peaks, deg.
+        band : int
+            Energy band of the map.
+
+        Returns
+        -------
+        astropy.table.QTable
+            See `survey.estimators.peaks.find_peaks`.
+
+        Raises
+        ------
+        Refusal
+            When the run made no map of significance, or has no such band.
+        """
+        from survey.estimators.peaks import find_peaks
+
+        made = [name for name in ("ts", "excess") if name in self.record["maps"]]
+        if not made:
+            raise Refusal(f"the run in {self.outdir} made no map of significance; add ts_map or excess_map to its file")
+        maps = self.maps[made[0]].to_dataset()
+        bands = maps.sizes["energy"]
+        if not 0 <= band < bands:
+            raise Refusal(f"found band {band}, the map {made[0]} has {bands}: expected 0 to {bands - 1}")
+        image = maps["sqrt_ts"].isel(energy=band).values
+        return find_peaks(image, maps.sky.wcs, threshold=threshold, separation=separation)
 
     def export(self) -> str:
         """Write the cube as ``dataset.fits``, which ``gammapy.datasets.MapDataset.read`` opens; returns where it is."""
