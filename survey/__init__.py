@@ -25,6 +25,7 @@ _LAZY = {
     "plan": ("survey.pipeline", "plan"),
     "open": ("survey.products", "open_run"),
     "Run": ("survey.products", "Run"),
+    "simulate": ("survey.simulation_run", "simulate"),
     "Models": ("survey.models.collection", "Models"),
     "read_models": ("survey.models.collection", "read_models"),
 }

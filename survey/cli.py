@@ -177,6 +177,23 @@ def ingest(
 
 
 @app.command()
+def simulate(
+    config: ConfigFile,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Data store to write, a folder; or an archive, OUT.zarr.")],
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write beside foreign files.")] = False,
+) -> None:
+    """Simulate the survey that CONFIG describes. Run it again to go on after an interruption."""
+    with _answers():
+        settings = _load(config, overrides or (), check_paths=False)
+        _set_log(settings)
+        _keep_kernels()
+        from survey.simulation_run import simulate as make_survey
+
+        typer.echo(str(make_survey(settings, out, overwrite=overwrite)))
+
+
+@app.command()
 def export(outdir: Outdir) -> None:
     """Write the cube of a run as DL4 FITS that Gammapy reads."""
     with _answers():
@@ -218,10 +235,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app(args=arguments, prog_name="survey")
 
 
-def _load(config: str, overrides: Sequence[str]) -> SurveyConfig:
+def _load(config: str, overrides: Sequence[str], *, check_paths: bool = True) -> SurveyConfig:
     from survey.config import load_config
 
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, check_paths=check_paths)
     for note in settings.notes:
         typer.echo(f"{settings.source}: {note}", err=True)
     return settings
@@ -307,7 +324,11 @@ def _is_refusal(error: Exception) -> bool:
 
 def _is_told(error: Exception) -> bool:
     """Whether the message is all that a user needs: no room to write, no worker left, units that failed."""
-    named = {"cluster.errors": "ClusterError", "survey.pipeline": "RunFailed"}
+    named = {
+        "cluster.errors": "ClusterError",
+        "survey.pipeline": "RunFailed",
+        "survey.simulation_run": "SimulationFailed",
+    }
     return any(
         isinstance(error, getattr(sys.modules[module], name)) for module, name in named.items() if module in sys.modules
     )

@@ -1,8 +1,9 @@
 """The configuration of a run: one YAML file, a superset of Gammapy's `AnalysisConfig`.
 
 A file that is valid for Gammapy 2.1 is valid here; a section that holds only Gammapy's defaults counts as absent, since
-Gammapy writes them all. The sections are in the neighbours `config_observations`, `config_datasets` and `config_maps`;
-`config_errors` words the problems, `config_schema` writes the JSON schema and the reference of the documentation.
+Gammapy writes them all. The sections are in the neighbours `config_observations`, `config_datasets`, `config_maps` and
+`config_simulation`; `config_errors` words the problems, `config_schema` writes the JSON schema and the reference of the
+documentation.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from survey.config_maps import (
     TSMapConfig,
 )
 from survey.config_observations import GeneralConfig, ObservationsConfig
+from survey.config_simulation import SimulationConfig
 from survey.config_types import Section, is_url
 from survey.config_yaml import apply_overrides, read_yaml
 from survey.refusal import ConfigError
@@ -64,8 +66,8 @@ class SurveyConfig(Section):
     """Light curves; not there yet."""
     catalog: dict[str, Any] | None = None
     """Source catalogue; not there yet."""
-    simulation: dict[str, Any] | None = None
-    """Simulated surveys; not there yet."""
+    simulation: SimulationConfig | None = None
+    """A simulated survey, which `survey simulate` makes; a run reads over this section."""
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     """Where and with how many workers a run computes."""
 

@@ -202,4 +202,4 @@ class LightCurveConfig(Section):
 
 
 #: Sections that are understood, but whose stage does not exist yet.
-STAGES_TO_COME = ("fit", "flux_points", "light_curve", "catalog", "simulation")
+STAGES_TO_COME = ("fit", "flux_points", "light_curve", "catalog")

@@ -158,6 +158,15 @@ def _existing(path: str, info: ValidationInfo) -> str:
     return path
 
 
+def is_there(value: Any, info: ValidationInfo) -> bool:
+    """Whether a path can be expanded and leads to something; URLs are taken to."""
+    try:
+        path = _path(value, info)
+    except ValueError:
+        return False
+    return is_url(path) or Path(path).exists()
+
+
 def scalar_or_list(value: Any) -> Any:
     """A value that may stand alone or in a list, as a list."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

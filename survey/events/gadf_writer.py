@@ -14,6 +14,7 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import EarthLocation
 from astropy.io import fits
 from astropy.time import TimeDelta
 
@@ -66,9 +67,9 @@ def observation_hdus(observation: Observation) -> fits.HDUList:
     astropy.io.fits.HDUList
         Primary, ``EVENTS``, ``GTI``, ``POINTING`` (when the pointing is a table) and one HDU a response.
     """
-    hdus = [fits.PrimaryHDU(), _events_hdu(observation), _gti_hdu(observation)]
+    hdus = [fits.PrimaryHDU(), events_hdu(observation), gti_hdu(observation)]
     if observation.pointing.mode == "table":
-        hdus.append(_pointing_hdu(observation))
+        hdus.append(pointing_hdu(observation))
     hdus.extend(response_hdu(table) for table in observation.responses.values())
     return fits.HDUList(hdus)
 
@@ -125,11 +126,11 @@ def write_store(
             raise ValueError(f"OBS_ID {observation.obs_id} is there twice: expected a unique one for every observation")
         if reference is None:
             reference = observation.reference
-            index_header = {**_time_header(reference), **_location_header(observation)}
+            index_header = {**time_header(reference), **location_header(observation.location)}
         path = root / folder / f"obs_{observation.obs_id:06d}{suffix}"
         _write(_event_file(observation, encoded), path)
         hdu_rows.extend(_hdu_rows(observation, path=path, folder=folder, with_md5=with_md5))
-        obs_rows.append(_obs_row(observation, reference))
+        obs_rows.append(obs_row(observation, reference))
     write_indexes(root, hdu_rows, obs_rows, header=index_header)
     return root
 
@@ -176,19 +177,19 @@ def response_hdu(table: ResponseTable) -> fits.BinTableHDU:
 
 def _event_file(observation: Observation, encoded: dict[str, bytes]) -> bytes:
     """Bytes of :func:`observation_hdus`; those of a response that observations share are made once."""
-    parts = [_bytes(fits.PrimaryHDU()), _bytes(_events_hdu(observation)), _bytes(_gti_hdu(observation))]
+    parts = [hdu_bytes(fits.PrimaryHDU()), hdu_bytes(events_hdu(observation)), hdu_bytes(gti_hdu(observation))]
     if observation.pointing.mode == "table":
-        parts.append(_bytes(_pointing_hdu(observation)))
+        parts.append(hdu_bytes(pointing_hdu(observation)))
     for table in observation.responses.values():
         if table.content_hash not in encoded:
             if len(encoded) >= ENCODED_RESPONSES:
                 encoded.clear()
-            encoded[table.content_hash] = _bytes(response_hdu(table))
+            encoded[table.content_hash] = hdu_bytes(response_hdu(table))
         parts.append(encoded[table.content_hash])
     return b"".join(parts)
 
 
-def _bytes(hdu: fits.PrimaryHDU | fits.BinTableHDU) -> bytes:
+def hdu_bytes(hdu: fits.PrimaryHDU | fits.BinTableHDU) -> bytes:
     """The blocks of one HDU; of an extension without the primary HDU that astropy puts before it."""
     buffer = io.BytesIO()
     fits.HDUList([hdu] if isinstance(hdu, fits.PrimaryHDU) else [fits.PrimaryHDU(), hdu]).writeto(buffer)
@@ -201,7 +202,8 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=4, mtime=0) if path.suffix == ".gz" else content)
 
 
-def _events_hdu(observation: Observation) -> fits.BinTableHDU:
+def events_hdu(observation: Observation) -> fits.BinTableHDU:
+    """The ``EVENTS`` HDU."""
     columns = [
         fits_column(name, values, unit=EVENT_UNITS.get(name, ""), bits=name == "EVENT_TYPE")
         for name, values in observation.events.items()
@@ -223,14 +225,15 @@ def _events_hdu(observation: Observation) -> fits.BinTableHDU:
         header["AZ_PNT"] = pointing.az
     header["RADECSYS"] = "ICRS"
     header["EQUINOX"] = 2000.0
-    header.update(_location_header(observation))
+    header.update(location_header(observation.location))
     for key in ("ORIGIN", "TELESCOP", "INSTRUME", "CREATOR"):
         header[key] = str(observation.metadata.get(key, "gammasurvey" if key == "CREATOR" else "unknown"))
     _describe(header, observation.metadata)
     return fits.BinTableHDU.from_columns(columns, header=header, name="EVENTS")
 
 
-def _gti_hdu(observation: Observation) -> fits.BinTableHDU:
+def gti_hdu(observation: Observation) -> fits.BinTableHDU:
+    """The ``GTI`` HDU."""
     header = fits.Header()
     header.update(GADF_HEADER)
     header["HDUCLAS1"] = "GTI"
@@ -243,14 +246,15 @@ def _gti_hdu(observation: Observation) -> fits.BinTableHDU:
     return fits.BinTableHDU.from_columns(columns, header=header, name="GTI")
 
 
-def _pointing_hdu(observation: Observation) -> fits.BinTableHDU:
+def pointing_hdu(observation: Observation) -> fits.BinTableHDU:
+    """The ``POINTING`` HDU of a pointing that is a table."""
     pointing = observation.pointing
     header = fits.Header()
     header.update(GADF_HEADER)
     header["HDUCLAS1"] = "POINTING"
     header["OBS_ID"] = observation.obs_id
     header.update(_span(observation))
-    header.update(_location_header(observation))
+    header.update(location_header(observation.location))
     columns = [
         fits_column("TIME", pointing.time, unit="s"),
         fits_column("RA_PNT", pointing.table_ra, unit="deg"),
@@ -273,7 +277,8 @@ def _hdu_rows(observation: Observation, *, path: Path, folder: str, with_md5: bo
     ]
 
 
-def _obs_row(observation: Observation, reference: TimeReference) -> dict[str, Any]:
+def obs_row(observation: Observation, reference: TimeReference) -> dict[str, Any]:
+    """The row of an observation in the observation index; its times count from `reference`."""
     pointing = observation.pointing
     # An index has one time reference; an observation with another one is moved to it.
     shift = 0.0
@@ -324,7 +329,8 @@ def _describe(header: fits.Header, metadata: Mapping[str, str | float | int | bo
         header[key] = value
 
 
-def _time_header(reference: TimeReference) -> dict[str, Any]:
+def time_header(reference: TimeReference) -> dict[str, Any]:
+    """Keywords of a time reference."""
     return {
         "MJDREFI": reference.mjdrefi,
         "MJDREFF": reference.mjdreff,
@@ -348,15 +354,16 @@ def _span(observation: Observation) -> dict[str, Any]:
     return {
         "TSTART": observation.tstart,
         "TSTOP": observation.tstop,
-        **_time_header(observation.reference),
+        **time_header(observation.reference),
         **_dates(observation),
     }
 
 
-def _location_header(observation: Observation) -> dict[str, float]:
-    if observation.location is None:
+def location_header(location: EarthLocation | None) -> dict[str, float]:
+    """Keywords of the observatory's place; none where it is not known."""
+    if location is None:
         return {}
-    lon, lat, height = observation.location.to_geodetic()
+    lon, lat, height = location.to_geodetic()
     return {"GEOLON": lon.to_value(u.deg), "GEOLAT": lat.to_value(u.deg), "ALTITUDE": height.to_value(u.m)}
 
 

@@ -113,7 +113,7 @@ def test_the_documented_example_of_gammapy_names_what_is_not_there_yet(folder: P
     ]
 
 
-@pytest.mark.parametrize("name", ["fit", "flux_points", "light_curve", "catalog", "simulation"])
+@pytest.mark.parametrize("name", ["fit", "flux_points", "light_curve", "catalog"])
 def test_sections_whose_stage_does_not_exist_yet_are_refused_by_name(folder: Path, name: str) -> None:
     (line,) = problems(folder, f"{name}={{something: 1}}")
     assert line.startswith(f"{name}: the stage {name} does not exist yet")
