@@ -7,7 +7,7 @@ spread function of the energy, folded with the dispersion: each source on its ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -86,28 +86,17 @@ def predict(
     ValueError
         For a model that cannot be predicted, with its name.
     """
-    settings = settings or PredictionSettings()
-    pixels = pixels_of(dataset) if pixels is None else pixels
     sizes = tuple(dataset.sizes[dim] for dim in ("energy", "y", "x"))
     parts: dict[str, Array] = {}
     total = np.zeros(sizes)
 
-    def add(label: str, found: WindowCounts | None) -> None:
+    for label, found in counts_by_component(
+        dataset, models, background=background, settings=settings, pixels=pixels, name=name
+    ):
         target = parts.setdefault(label, np.zeros(sizes)) if components else total
         if found is not None:
             y, x = found.window.slices
             target[:, y, x] += found.values
-
-    chosen = models_for(models, name)
-    if background and "background" in dataset:
-        corrections = [model for model in chosen if isinstance(model, FoVBackgroundModel)]
-        label = corrections[0].name if corrections else BACKGROUND
-        add(label, background_counts(dataset, corrections[0] if corrections else None, pixels))
-    for model in chosen:
-        if isinstance(model, SkyModel):
-            add(model.name, source_counts(dataset, model, pixels, settings))
-        elif isinstance(model, TemplateNPredModel):
-            add(model.name, WindowCounts(*template_counts(dataset, model)))
     dims = ("energy", "y", "x")
     coords = {key: dataset[key].variable for key in ("energy", "energy_edges") if key in dataset.variables}
     attrs = {"units": "", "long_name": "predicted counts"}
@@ -115,6 +104,33 @@ def predict(
         return xr.DataArray(total, {key: coords[key] for key in coords if key == "energy"}, dims, "npred", attrs)
     kept = {key: dataset.attrs[key] for key in GRID_ATTRIBUTES if key in dataset.attrs}
     return xr.Dataset({label: (dims, values, attrs) for label, values in parts.items()}, coords, kept)
+
+
+def counts_by_component(
+    dataset: xr.Dataset,
+    models: Iterable[Component],
+    *,
+    background: bool = True,
+    settings: PredictionSettings | None = None,
+    pixels: Pixels | None = None,
+    name: str | None = None,
+) -> Iterator[tuple[str, WindowCounts | None]]:
+    """Name and predicted counts of one component after the other, the background first; None for one out of reach.
+
+    Parameters are those of `predict`.
+    """
+    settings = settings or PredictionSettings()
+    pixels = pixels_of(dataset) if pixels is None else pixels
+    chosen = models_for(models, name)
+    if background and "background" in dataset:
+        correction = next((model for model in chosen if isinstance(model, FoVBackgroundModel)), None)
+        label = BACKGROUND if correction is None else correction.name
+        yield label, background_counts(dataset, correction, pixels)
+    for model in chosen:
+        if isinstance(model, SkyModel):
+            yield model.name, source_counts(dataset, model, pixels, settings)
+        elif isinstance(model, TemplateNPredModel):
+            yield model.name, WindowCounts(*template_counts(dataset, model))
 
 
 def models_for(models: Iterable[Component], name: str | None) -> list[Component]:

@@ -15,7 +15,7 @@ class PlacedSky(Sky):
     def grid(self):
         return SkyGrid(
             proj="CAR", frame="icrs", lon=10.0, lat=0.0, binsize=self.binsize, width_x=self.nx * self.binsize,
-            width_y=self.ny * self.binsize, cell=self.cell, chunk=self.cell * 2, tile=self.cell * 4,
+            width_y=self.ny * self.binsize, cell=self.cell, chunk=self.cell * 2, tile=self.cell * 10,
         )  # fmt: skip
 
     def dataset(self, counts=None, safe=None):
