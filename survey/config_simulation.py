@@ -240,7 +240,9 @@ class SkyConfig(Section):
 
     def as_settings(self) -> dict[str, Any]:
         """The kind of sky and its settings, plain values: what reads the sky takes them."""
-        found = getattr(self, self.kind) if self.kind != "none" else {}
+        if self.kind == "none":
+            return {}
+        found = getattr(self, self.kind)
         return {self.kind: found.model_dump() if isinstance(found, Section) else found}
 
 

@@ -30,6 +30,7 @@ from survey.simulation.pointings import (
 from survey.simulation.responses import ResponseChoice, ResponsesError
 from survey.simulation.schedule import Observing, Run, ScheduleError, make_schedule
 from survey.simulation.site import SITES, Site
+from survey.simulation.sky import read_sky, template_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,17 @@ class SimulationPlan:
         return self.models.to_yaml(full=True) if len(self.models) else ""
 
     @cached_property
+    def templates(self) -> dict[str, bytes]:
+        """FITS images that belong beside the file of the sky, by name."""
+        return template_files(self.models.values())  # type: ignore[arg-type]
+
+    @cached_property
     def sky_digest(self) -> str:
-        """Of the sky."""
-        return hashlib.sha256(self.sky.encode()).hexdigest()
+        """Of the sky, with its images."""
+        digest = hashlib.sha256(self.sky.encode())
+        for name in sorted(self.templates):
+            digest.update(name.encode() + self.templates[name])
+        return digest.hexdigest()
 
     def response_sets(self) -> dict[str, float]:
         """Name of every set of responses that runs have, with the zenith angle, deg, of one of them."""
@@ -198,10 +207,6 @@ def _responses(section: SimulationConfig) -> ResponseChoice:
 
 
 def _sky(section: SimulationConfig) -> Models:
-    if section.sky.kind == "none":
-        return Models()
-    from survey.simulation.sky import read_sky
-
     try:
         return Models(read_sky(section.sky.as_settings(), seed=section.seed))
     except ValueError as error:

@@ -139,7 +139,7 @@ def simulate(
 def _simulate_store(
     plan: SimulationPlan, settings: SurveyConfig, root: str, overwrite: bool, listeners: Sequence[Any] | None
 ) -> SimulationReport:
-    _check_root(root, overwrite=overwrite)
+    _check_root(root, OWN_FILES | plan.templates.keys(), overwrite=overwrite)
     workspace = Workspace(urls.join(root, WORK))
     sky = urls.join(root, MODELS) if plan.sky else ""
     with storage_errors(root), workspace.lock:
@@ -169,12 +169,12 @@ def _shown() -> Any:
         yield [progress]
 
 
-def _check_root(root: str, *, overwrite: bool) -> None:
-    """Refuse a folder that holds files of somebody else."""
+def _check_root(root: str, own: frozenset[str], *, overwrite: bool) -> None:
+    """Refuse a folder that holds files of somebody else than `own`."""
     if Path(root).is_file():
         raise Refusal(f"{root}: found a file, expected a folder to write the data store to")
     found = set(urls.listdir(root))
-    foreign = sorted(name for name in found - OWN_FILES if not urls.is_leftover(name, OWN_FILES))
+    foreign = sorted(name for name in found - own if not urls.is_leftover(name, own))
     measured = bool(found) and WORK not in found
     if (foreign or measured) and not overwrite:
         shown = ", ".join((foreign or sorted(found))[:5])
@@ -197,6 +197,8 @@ def _prepare(plan: SimulationPlan, root: str, sky: str) -> None:
         if name.removesuffix(".fits") not in sets and name.startswith("responses_"):
             Path(urls.join(root, RESPONSES, name)).unlink()
     _write_if_new(urls.join(root, README), TERMS.encode())
+    for name, content in plan.templates.items():
+        _write_if_new(urls.join(root, name), content)
     if sky:
         _write_if_new(sky, plan.sky.encode())
 
@@ -260,8 +262,8 @@ def _simulate_archive(
     )
     kept = {"key": key, "observations": report.n_observations, "n_events": report.n_events, "events": dict(made.events)}
     urls.write_bytes(record, json.dumps(kept).encode())
-    if plan.sky:
-        _write_if_new(urls.join(url + ".survey", MODELS), plan.sky.encode())
+    for name, content in {**plan.templates, **({MODELS: plan.sky.encode()} if plan.sky else {})}.items():
+        _write_if_new(urls.join(url + ".survey", name), content)
     shutil.rmtree(urls.local_path(urls.join(url + ".survey", "store")))
     return SimulationReport(url, report.n_observations, report.n_events, made.events)
 

@@ -15,7 +15,7 @@ from survey.config_gammapy import DEFAULTS
 from survey.config_schema import BEGIN, END, json_schema, reference_text, schema_text
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "configs").glob("*.yaml"))
+EXAMPLES = sorted(path for path in (ROOT / "configs").glob("*.yaml") if not path.stem.endswith("-models"))
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +53,16 @@ def test_the_template_is_valid(data: Path) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_valid(path: Path) -> None:
-    config = load_config(path)
+    # What a configuration simulates itself is not there yet.
+    simulated = "simulation" in yaml.safe_load(path.read_text())
+    config = load_config(path, check_paths=not simulated)
     assert Path(config.general.outdir) == path.parent / f"out-{path.stem}"
     assert config.notes == ()
 
 
 def test_there_are_examples() -> None:
     names = {path.stem for path in EXAMPLES}
-    assert {"hess-msh1552", "hess-crab", "hess-pks2155", "hess-dr1-allsky"} <= names
+    assert {"hess-msh1552", "hess-crab", "hess-pks2155", "hess-dr1-allsky", "demo", "galactic-survey"} <= names
 
 
 def test_gammapys_defaults_are_those_of_its_file() -> None:
