@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from survey.models.components import KINDS, Component, FoVBackgroundModel
+from survey.models.coverage import check_covers
 from survey.models.models_error import ModelsError, nearest
 from survey.models.parameters import Parameter, Parameters, ParameterVector
 from survey.models.registry import tags_of
+from survey.models.spatial import Pixels
 from survey.models.yaml_reader import ModelsContent, parse_data, parse_yaml
 from survey.models.yaml_writer import component_data, models_text, write_models
 
@@ -287,6 +289,10 @@ class Models(Mapping[str, Component]):
     def unfreeze(self, kind: str | None = None) -> Models:
         """The same models with parameters as free as they are by default."""
         return Models([item.unfreeze(kind) for item in self.values()], covariance=self._covariance)
+
+    def check_covers(self, pixels: Pixels, *, energy: ArrayLike | None = None) -> None:
+        """Refuse templates that end inside a map; see `survey.models.coverage`."""
+        check_covers(self.values(), pixels, energy=energy)
 
     def key(self) -> list[dict[str, Any]]:
         """Types, names and values as plain data, for the key of a unit of work."""

@@ -315,6 +315,38 @@ def _write_absorption(model: Any, how: _How) -> Any:
     }
 
 
+def _read_image(source: _Source) -> tuple[Model, Entries]:
+    # the frame and the unit are those of the file; the peer writes them and does not read them
+    source.keys("frame", "filename", "normalize", "unit")
+    listed = source.data.get("parameters") or []
+    given = [entry for entry in listed if not (isinstance(entry, dict) and _is_nan(entry.get("value")))]
+    entries = read_parameters(given, Parameters(source.cls.defaults), source.where)
+    found = {entry.get("name") for entry in given}
+    entries = {name: entry for name, entry in entries.items() if name in found}
+    normalize = source.data.get("normalize", True)
+    if not isinstance(normalize, bool):
+        raise ModelsError(f"{source.where}.normalize: {normalize!r}, expected true or false")
+    name = found_file(source.data.get("filename"), source.folder, source.where)
+    return made(source.where, source.cls.read, name, normalize=normalize, **parameters_of(entries)), entries
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and value != value
+
+
+def _write_image(model: Any, how: _How) -> Any:
+    if not model.filename:
+        raise ModelsError(f"{model.tag[0]}.filename: missing; write the template to a file and read it from there")
+    return {
+        "type": model.tag[0],
+        "frame": model.frame,
+        "parameters": how.parameters(model),
+        "filename": how.file(os.path.expanduser(os.path.expandvars(model.filename))),
+        "normalize": model.normalize,
+        "unit": model.unit if how.canonical else written_unit(model.unit),
+    }
+
+
 _READERS: dict[str, Callable[[_Source], tuple[Model, Entries]]] = {
     "ConstantSpectralModel": _read_constant,
     "CompoundSpectralModel": _read_compound,
@@ -322,6 +354,7 @@ _READERS: dict[str, Callable[[_Source], tuple[Model, Entries]]] = {
     "PiecewiseNormSpectralModel": _read_piecewise,
     "TemplateSpectralModel": _read_table,
     "EBLAbsorptionNormSpectralModel": _read_absorption,
+    "TemplateSpatialModel": _read_image,
 }
 
 _WRITERS: dict[str, Callable[[Any, _How], Any]] = {
@@ -330,4 +363,5 @@ _WRITERS: dict[str, Callable[[Any, _How], Any]] = {
     "PiecewiseNormSpectralModel": _write_piecewise,
     "TemplateSpectralModel": _write_table,
     "EBLAbsorptionNormSpectralModel": _write_absorption,
+    "TemplateSpatialModel": _write_image,
 }

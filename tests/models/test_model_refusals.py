@@ -16,6 +16,8 @@ from survey.models import (
     TemplateNPredModel,
 )
 from survey.models.links import resolve_links
+from survey.models.spatial import to_icrs_matrix, unit_vectors
+from survey.models.spatial_template import TemplateSpatial
 from survey.refusal import Refusal
 
 GOOD = {
@@ -299,3 +301,98 @@ def test_covariance_of_other_models(tmp_path):
         Models.from_dict({"components": [GOOD], "covariance": "c.dat"}, folder=tmp_path)
     with pytest.raises(ModelsError, match=r"covariance: shape \(2, 2\), expected \(3, 3\)"):
         Models([SkyModel("a", PowerLaw())], covariance=np.eye(2))
+
+
+def _image(path, *, edge, cube=False):
+    """A Gaussian of 2 x 2 degrees at the Galactic centre, on a constant."""
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt, wcs.wcs.crpix = (
+        ["GLON-CAR", "GLAT-CAR"],
+        [0, 0],
+        [-0.1, 0.1],
+        [10.5, 10.5],
+    )
+    y, x = np.indices((20, 20)) - 9.5
+    data = np.exp(-0.5 * (x**2 + y**2) / 2.0**2) + edge
+    header = wcs.to_header()
+    header["BUNIT"] = "sr-1"
+    units = [fits.PrimaryHDU(np.stack([data, data]) if cube else data, header)]
+    if cube:
+        units.append(
+            fits.BinTableHDU.from_columns([fits.Column("Energy", "D", unit="TeV", array=[1, 10])], name="ENERGIES")
+        )
+    fits.HDUList(units).writeto(path)
+
+
+class _Map:
+    """Pixels of a square around the Galactic centre."""
+
+    def __init__(self, half, shift=0.0):
+        lon, lat = np.meshgrid(np.arange(-half, half + 0.01, 0.1) + shift, np.arange(-half, half + 0.01, 0.1))
+        self.vectors = to_icrs_matrix("galactic") @ unit_vectors(lon.ravel(), lat.ravel())
+        self.solid_angle = np.full(lon.size, 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("half", "shift", "edge", "normalize", "refused"),
+    [
+        (0.8, 0.0, 0.5, False, False),  # covered
+        (3.0, 0.0, 0.5, False, True),
+        (3.0, 0.0, 0.01, False, True),
+        (3.0, 0.0, 0.0, False, False),  # fades before its edge
+        (3.0, 0.0, 0.01, True, False),  # noise around a source
+        (3.0, 0.0, 0.5, True, True),
+        (0.8, 9.0, 0.5, False, False),  # wholly elsewhere
+    ],
+)
+def test_template_that_ends_inside_the_map(tmp_path, half, shift, edge, normalize, refused):
+    _image(tmp_path / "image.fits", edge=edge)
+    spatial = TemplateSpatial.read(tmp_path / "image.fits", normalize=normalize)
+    models = Models([SkyModel("diffuse", PowerLaw(), spatial), SkyModel("other", PowerLaw())])
+    if refused:
+        with pytest.raises(
+            ModelsError, match=r"diffuse.spatial.filename: image.fits covers \d+ of 3721 pixels of the map"
+        ):
+            models.check_covers(_Map(half, shift))
+    else:
+        models.check_covers(_Map(half, shift))
+
+
+def test_cube_that_ends_inside_the_energies(tmp_path):
+    _image(tmp_path / "cube.fits", edge=0.5, cube=True)
+    models = Models([SkyModel("diffuse", PowerLaw(), TemplateSpatial.read(tmp_path / "cube.fits"))])
+    models.check_covers(_Map(0.8), energy=[1.0, 10.0])
+    with pytest.raises(ModelsError, match=r"cube.fits covers 1 to 10 TeV, expected 0.01 to 10 TeV"):
+        models.check_covers(_Map(0.8), energy=[0.01, 10.0])
+
+
+def test_template_of_counts_has_to_cover_the_map(tmp_path):
+    _image(tmp_path / "counts.fits", edge=0.0)
+    models = Models([TemplateNPredModel("bkg", tmp_path / "counts.fits")])
+    models.check_covers(_Map(0.8))
+    with pytest.raises(ModelsError, match=r"bkg.filename: counts.fits covers \d+ of 3721 pixels"):
+        models.check_covers(_Map(3.0))
+
+
+def test_template_that_cannot_be_read(tmp_path):
+    (tmp_path / "image.fits").write_bytes(b"SIMPLE")
+    part = {"type": "TemplateSpatialModel", "filename": "image.fits"}
+    with pytest.raises(ModelsError, match=r"crab.spatial: "):
+        Models.from_dict({"components": [_changed(("spatial",), part)]}, folder=tmp_path)
+    part["filename"] = "none.fits"
+    assert _refusal(_changed(("spatial",), part)).startswith("crab.spatial.filename: none.fits: no such file")
+
+
+def test_template_round_trip(tmp_path):
+    _image(tmp_path / "image.fits", edge=0.0)
+    for normalize in (True, False):
+        spatial = TemplateSpatial.read(tmp_path / "image.fits", normalize=normalize)
+        models = Models([SkyModel("a", PowerLaw(), spatial)])
+        models.write(tmp_path / "models.yaml", overwrite=True)
+        entry = yaml.safe_load((tmp_path / "models.yaml").read_text())["components"][0]["spatial"]
+        assert (entry["filename"], entry["normalize"], entry["unit"]) == ("image.fits", normalize, "sr-1")
+        assert Models.read(tmp_path / "models.yaml") == models
+        assert Models.from_dict(models.as_dict()) == models
