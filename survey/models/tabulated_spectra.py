@@ -24,6 +24,9 @@ Array = NDArray[np.float64]
 SCALES = ("log", "lin")
 """Scales in which values are interpolated."""
 
+FARTHEST = 100.0
+"""Natural logarithm of the energies in TeV beyond which no spectrum is integrated."""
+
 
 def checked_nodes(owner: str, energy: ArrayLike, *, minimum: int = 1) -> Array:
     """Node energies, or a refusal.
@@ -203,10 +206,15 @@ class TemplateSpectrum(SpectralModel):
 
     @cached_property
     def _breaks(self) -> Array:
-        x, y, _ = self._table
-        if self.values_scale == "lin":
-            return self.energy
-        return np.concatenate([self.energy, steep_breaks(x, y)])
+        x, y, slope = self._table
+        if self.values_scale == "log" or x.size == 1:
+            return np.concatenate([self.energy, steep_breaks(x, y)])
+        # a line that falls below zero is cut there, be it between nodes or beyond the last ones
+        low, high = x[:-1].copy(), x[1:].copy()
+        low[0], high[-1] = -FARTHEST, FARTHEST
+        with np.errstate(divide="ignore", invalid="ignore"):
+            zero = x[:-1] - y[:-1] / slope
+        return np.concatenate([self.energy, np.exp(zero[(zero > low) & (zero < high)])])
 
     @property
     def breaks(self) -> Array:

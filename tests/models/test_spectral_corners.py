@@ -153,6 +153,10 @@ def test_template_with_zeros_falls_to_zero_and_integrates():
     product = model * PowerLawNorm(tilt=-1.0, reference=2.0)
     exact = 1e-8 * (4 - 1) / 4 + 1e-8 * 2.0 / -(slope + 2)
     assert product.integral(1.0, 100.0) == pytest.approx(exact, rel=1e-9)
+    # a straight line over the logarithm of energy, cut where it falls below zero
+    linear = TemplateSpectrum([1.0, np.e], [2.0, 1.0], unit="", values_scale="lin")
+    assert linear.value(np.e**2.5) == 0
+    assert linear.integral(1.0, 30.0) == pytest.approx(np.e**2 - 3, rel=1e-12)
     assert TemplateSpectrum([1.0], [3e-9]).value(7.0) == pytest.approx(3e-9)
 
 

@@ -18,7 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".parity"
 SHARED_SOURCES = ("parity_fields.py", "peer_common.py", "requirements.txt")
-DEPENDS = {"peer_variants.py": ("peer_reduction.py",)}
+DEPENDS = {"peer_variants.py": ("peer_reduction.py",), "peer_spectra.py": ("parity_spectra.py",)}
 SKIPPED = pytest.StashKey[list[str]]()
 
 
