@@ -19,11 +19,17 @@ from survey.models.models_error import ModelsError
 from survey.models.parameters import Parameter, Parameters, ParameterVector
 from survey.models.power_laws import BrokenPowerLaw, PowerLaw, PowerLaw2, PowerLawNorm, SmoothBrokenPowerLaw
 from survey.models.prior import GaussianPrior, GeneralizedGaussianPrior, LogUniformPrior, Prior, UniformPrior
+from survey.models.sky_template import SkyTemplate
 from survey.models.spatial import ConstantSpatial, Point, SpatialModel
 from survey.models.spatial_disk import Disk, Shell, Shell2
 from survey.models.spatial_gauss import Gaussian, GeneralizedGaussian
+from survey.models.spatial_template import TemplateSpatial
 from survey.models.spectral import CompoundSpectrum, SpectralModel
 from survey.models.tabulated_spectra import PiecewiseNorm, TemplateSpectrum
+from survey.models.temporal import ConstantTime, ExpDecayTime, LinearTime, PowerLawTime, SineTime, TemporalModel
+from survey.models.temporal_phase import TemplatePhaseCurve
+from survey.models.temporal_pulse import GaussianTime, GeneralizedGaussianTime
+from survey.models.temporal_template import LightCurveTemplate
 
 __all__ = [
     "EBL_FILES",
@@ -33,17 +39,23 @@ __all__ = [
     "CompoundSpectrum",
     "ConstantSpatial",
     "ConstantSpectrum",
+    "ConstantTime",
     "Disk",
     "EBLAbsorptionNorm",
     "ExpCutoffPowerLaw",
     "ExpCutoffPowerLaw3FGL",
     "ExpCutoffPowerLawNorm",
+    "ExpDecayTime",
     "FoVBackgroundModel",
     "Gaussian",
     "GaussianPrior",
     "GaussianSpectrum",
+    "GaussianTime",
     "GeneralizedGaussian",
     "GeneralizedGaussianPrior",
+    "GeneralizedGaussianTime",
+    "LightCurveTemplate",
+    "LinearTime",
     "LogParabola",
     "LogParabolaNorm",
     "LogUniformPrior",
@@ -58,11 +70,14 @@ __all__ = [
     "PowerLaw",
     "PowerLaw2",
     "PowerLawNorm",
+    "PowerLawTime",
     "Prior",
     "Scale",
     "Shell",
     "Shell2",
+    "SineTime",
     "SkyModel",
+    "SkyTemplate",
     "SmoothBrokenPowerLaw",
     "SpatialModel",
     "SpectralModel",
@@ -70,7 +85,10 @@ __all__ = [
     "SuperExpCutoffPowerLaw4FGL",
     "SuperExpCutoffPowerLaw4FGLDR3",
     "TemplateNPredModel",
+    "TemplatePhaseCurve",
+    "TemplateSpatial",
     "TemplateSpectrum",
+    "TemporalModel",
     "UniformPrior",
     "crab_spectrum",
     "read_models",

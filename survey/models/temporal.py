@@ -103,11 +103,15 @@ class TemporalModel(Model):
         duration = np.sum(np.asarray(stop, dtype=float) - np.asarray(start, dtype=float))
         return np.asarray(self._between(first, last) / duration)
 
+    def mean(self, start: ArrayLike, stop: ArrayLike) -> float:
+        """Mean norm over intervals, MJD (TT), of one shape."""
+        return float(np.sum(self.integral(start, stop)))
+
     def _between(self, first: Array, last: Array) -> Array:
         """Integral of the norm in days between days since the reference time."""
         return self._primitive(last) - self._primitive(first)
 
-    def sample_time(self, rng: np.random.Generator, n: int, start: float, stop: float) -> Array:
+    def sample_time(self, rng: np.random.Generator, n: int, start: ArrayLike, stop: ArrayLike) -> Array:
         """Random times with the norm as their density, by the inverse of its integral.
 
         Parameters
@@ -115,8 +119,8 @@ class TemporalModel(Model):
         rng : numpy.random.Generator
         n : int
             How many.
-        start, stop : float
-            Interval, MJD (TT).
+        start, stop : array_like
+            Interval, MJD (TT), or intervals that do not overlap, shape (k,).
 
         Returns
         -------
@@ -126,22 +130,29 @@ class TemporalModel(Model):
         Raises
         ------
         ValueError
-            When the norm is negative somewhere in the interval, or zero everywhere.
+            When the norm is negative somewhere in an interval, or zero everywhere.
         """
-        if not start < stop:
-            raise ValueError(f"{self.tag[0]}: interval from MJD {start} to {stop}, expected start < stop")
-        first = float(self._elapsed(start))
-        span = float(self._elapsed(stop)) - first
-        return start + self._sample(rng, n, first, span) / span * (stop - start)
+        starts, stops = np.atleast_1d(np.asarray(start, dtype=float)), np.atleast_1d(np.asarray(stop, dtype=float))
+        if not (starts.size and (starts < stops).all()):
+            raise ValueError(f"{self.tag[0]}: intervals from MJD {starts} to {stops}, expected start < stop")
+        first, last = self._elapsed(starts), self._elapsed(stops)
+        contents = self._between(first, last)
+        if not (contents.min() >= 0 and 0 < contents.sum() < np.inf):
+            raise ValueError(
+                f"{self.tag[0]}: the norm is {contents.sum() / (last - first).sum():g} in the mean, expected it positive"
+            )
+        interval = rng.choice(starts.size, size=n, p=contents / contents.sum())
+        times = np.empty(n)
+        for k in np.unique(interval):
+            some, span = np.flatnonzero(interval == k), float(last[k] - first[k])
+            share = self._sample(rng, some.size, float(first[k]), span) / span
+            times[some] = starts[k] + share * (stops[k] - starts[k])
+        return times
 
     def _sample(self, rng: np.random.Generator, n: int, first: float, span: float) -> Array:
         """Random days since the start of an interval, which is given in days since the reference time."""
         grid = first + span * np.linspace(0, 1, SAMPLING_CELLS + 1)
         contents = self._between(np.full_like(grid, first), grid)
-        if not (contents[-1] > 0 and np.isfinite(contents).all()):
-            raise ValueError(
-                f"{self.tag[0]}: the norm is {contents[-1] / span:g} in the mean, expected a positive value"
-            )
         if np.diff(contents).min() < -1e-12 * contents[-1] or self._norm(grid[1:-1]).min() < 0:
             raise ValueError(f"{self.tag[0]}: the norm is negative in a part of the interval; no times follow it")
         contents = np.maximum.accumulate(contents)
