@@ -206,11 +206,13 @@ class CompoundSpectrum(SpectralModel):
         return np.union1d(self.model1.breaks, self.model2.breaks)
 
     def with_parameters(self, parameters: Parameters) -> Self:
-        own = [replace(parameter, name=name.partition(".")[2]) for name, parameter in parameters.items()]
-        size = len(self.model1.parameters)
+        own: dict[str, list[Parameter]] = {"model1": [], "model2": []}
+        for name, parameter in parameters.items():
+            which, _, inner = name.partition(".")
+            own[which].append(replace(parameter, name=inner))
         return type(self)(
-            self.model1.with_parameters(Parameters(own[:size])),
-            self.model2.with_parameters(Parameters(own[size:])),
+            self.model1.with_parameters(Parameters(own["model1"])),
+            self.model2.with_parameters(Parameters(own["model2"])),
             self.operator,
         )
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import erf, erfc, erfi, exp1, expn, gamma, gammaincc
 
 from survey.models import (
+    EBL_FILES,
     AbsorptionTable,
     BrokenPowerLaw,
     CompoundSpectrum,
@@ -230,6 +231,21 @@ def test_absorption_is_that_of_the_table():
     middle = model.replaced(redshift=0.2).value(table.energy)
     np.testing.assert_allclose(middle, np.sqrt(table.values[1] * table.values[2]), rtol=1e-12)
     assert model.parameters["redshift"].frozen
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", EBL_FILES)
+def test_published_absorption_grows_with_redshift_and_norm(name, survey_data):
+    model = EBLAbsorptionNorm.read(survey_data / "ebl" / EBL_FILES[name], redshift=0.2)
+    near, far = model.replaced(redshift=0.1).value(ENERGY), model.replaced(redshift=0.5).value(ENERGY)
+    assert ((near >= model.value(ENERGY)) & (model.value(ENERGY) >= far) & (far >= 0) & (near <= 1)).all()
+    assert model.value(0.05) > 0.9
+    assert model.value(20.0) < 0.05
+    assert (model.replaced(alpha_norm=1.2).value(ENERGY) <= model.value(ENERGY)).all()
+    absorbed = PowerLaw() * model
+    whole = absorbed.integral(0.1, 10.0)
+    edges = np.geomspace(0.1, 10.0, 8)
+    assert absorbed.integral(edges[:-1], edges[1:]).sum() == pytest.approx(float(whole), rel=1e-12)
 
 
 def test_absorption_tables_that_are_no_such_are_refused(tmp_path):
