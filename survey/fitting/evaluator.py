@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from survey.fitting.cell_responses import ALL_APPLIED, VARIABLES, CellResponses
 from survey.fitting.cutout import PixelCut, cells_around, check_square, cut, cut_dataset, pixels_of, source_window
@@ -29,7 +30,11 @@ from survey.sky.pixels import EMPTY, Window
 Array = NDArray[np.float64]
 
 MARGIN = 0.1
-"""A source may move so far, deg, before responses are joined for another area; or by a fifth of its radius."""
+"""A source may move so far, deg, before responses are joined for another area; or by a tenth of its radius."""
+
+
+LEAST_IMPORTANCE = 0.02
+"""Of pixels that hold next to nothing of a source: their responses are joined this much less closely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +208,7 @@ class SourceEvaluator:
     def _prepare(self, shape: SpatialModel) -> None:
         self._transfer = None
         cell, binsize = int(self._dataset.attrs["cell"]), float(self._dataset.attrs["binsize"])
-        margin = max(MARGIN, 0.2 * min(shape.evaluation_radius, 90.0))
+        margin = max(MARGIN, 0.1 * min(shape.evaluation_radius, 90.0))
         area = source_window(self._pixels, shape, margin=margin)
         self._area, self._shape = None, shape
         self._forget()
@@ -217,7 +222,9 @@ class SourceEvaluator:
             kernels = kernel_matrix(binsize, self._settings.half_width(binsize), self._rad_edges)
         responses = CellResponses.of(part, self._applied)
         check_square(self._pixels.solid_angle[area.slices], binsize, self._name)
-        joined = join(responses, area.relative_to(whole).slices, kernels, self._settings)
+        pixels = cut(self._pixels, area)
+        importance = self._importance(shape, pixels, margin / binsize)
+        joined = join(responses, area.relative_to(whole).slices, kernels, self._settings, importance)
         self.done["responses"] += 1
         reach = area.grown(joined.half)
         target = reach.intersection(Window(0, ny, 0, nx))
@@ -226,8 +233,15 @@ class SourceEvaluator:
             y, x = target.slices
             found = self._dataset["n_safe"].transpose("energy", "y", "x").values[:, y, x] > 0
             safe = None if found.all() else found.astype(float)
-        self._area = _Area(area, cut(self._pixels, area), joined, target, target.relative_to(reach).slices, safe)
+        self._area = _Area(area, pixels, joined, target, target.relative_to(reach).slices, safe)
         self._place(shape)
+
+    def _importance(self, shape: SpatialModel, pixels: PixelCut, margin: float) -> Array:
+        """Brightness of a shape that may move by a margin (pixels), from one down to `LEAST_IMPORTANCE`, shape (y, x)."""
+        fractions = shape_fractions(shape, pixels, self._edges)
+        brightness = np.abs(fractions if fractions.ndim == 2 else fractions.sum(axis=0))
+        spread = maximum_filter(brightness, size=2 * int(np.ceil(margin)) + 1)
+        return np.maximum(spread / max(float(spread.max()), np.finfo(float).tiny), LEAST_IMPORTANCE)
 
     def _place(self, shape: SpatialModel) -> None:
         assert self._area is not None
@@ -254,7 +268,7 @@ class SourceEvaluator:
             scale = np.abs(images).max(axis=(1, 2))
             scale[scale == 0] = 1.0
             rows = images.reshape(len(images), -1) / scale[:, None]
-            shares, basis = low_rank_images(rows, 0.1 * self._settings.tolerance)
+            shares, basis = low_rank_images(rows, np.ones(rows.shape[1]), 0.1 * self._settings.tolerance)
             self._layers = shares * scale[:, None], basis
             self.done["layers"] += 1
         self.done["fold"] += 1

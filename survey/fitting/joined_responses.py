@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.fft import fft, ifft, irfft, irfft2, next_fast_len, rfft, rfft2
 
 from survey.fitting.cell_responses import CellResponses
 from survey.fitting.kernels_fold import apply_transfer
@@ -59,6 +59,8 @@ class JoinedResponses:
         Bin of true energy of every term, shape (term,).
     layers : numpy.ndarray
         Number of the terms' common energy and dispersion, shape (term,).
+    least : float
+        Frequencies of a shape that have less than this part of its greatest one are left out by `counts`.
     """
 
     shape: tuple[int, int]
@@ -69,6 +71,7 @@ class JoinedResponses:
     dispersions: Array
     energies: NDArray[np.int64]
     layers: NDArray[np.int64]
+    least: float
 
     @property
     def fast(self) -> tuple[int, int]:
@@ -114,10 +117,28 @@ class JoinedResponses:
         transfer : numpy.ndarray
             From `transfer`.
         """
-        spectra = self.spectra(self.fields * fractions)
-        out = np.empty((transfer.shape[0], transfer.shape[2]), dtype=np.complex128)
-        apply_transfer(transfer, spectra, out)
-        return self.images(out)
+        ny, nx = self.fast
+        spectra = self._low_frequencies(self.fields * fractions)
+        size = np.abs(spectra).max(axis=(0, 2))
+        frequency = np.minimum(np.arange(ny), ny - np.arange(ny))
+        rows = np.flatnonzero(frequency <= frequency[size >= self.least * size.max()].max())
+        out = np.zeros((transfer.shape[0], ny, spectra.shape[2]), dtype=np.complex128)
+        apply_transfer(transfer.reshape(*transfer.shape[:2], ny, -1), spectra, rows, out)
+        columns = ifft(out, axis=1, overwrite_x=True)[:, : self.out_shape[0]]
+        return np.asarray(irfft(columns, nx, axis=2, overwrite_x=True)[:, :, : self.out_shape[1]])
+
+    def _low_frequencies(self, images: Array) -> Spectrum:
+        """Fourier transforms (n, y frequency, x frequency) of images on the area, up to the x frequency where they end."""
+        ny, nx = self.fast
+        y, x = (slice(self.half, self.half + size) for size in self.shape)
+        padded = np.zeros((len(images), self.shape[0], x.stop))
+        padded[:, :, x] = images
+        along_x = rfft(padded, nx, axis=2, overwrite_x=True)
+        size = np.abs(along_x).max(axis=(0, 1))
+        last = int(np.flatnonzero(size >= self.least * size.max())[-1]) + 1
+        columns = np.zeros((len(images), ny, last), dtype=np.complex128)
+        columns[:, y] = along_x[:, :, :last]
+        return np.asarray(fft(columns, axis=1, overwrite_x=True))
 
     def layer_images(self, fractions: Array) -> Array:
         """Counts of a shape for a flux of one, by layer, shape (layer, *out_shape).
@@ -154,6 +175,7 @@ def join(
     inner: tuple[slice, slice],
     kernels: KernelMatrix | None,
     settings: PredictionSettings,
+    importance: Array,
 ) -> JoinedResponses:
     """Join the responses of the cells of a window.
 
@@ -167,12 +189,15 @@ def join(
         Kernels of the grid; None for no convolution.
     settings : PredictionSettings
         With the tolerance.
+    importance : numpy.ndarray
+        Of the area's pixels, from the brightest one's of one down, shape (y, x): the tolerance is of the counts of the
+        source, of which little comes from where it is faint.
     """
     psf = None if kernels is None or responses.psf is None else kernels
     terms: list[_Term] = []
     half = 0
     for energy in range(responses.denominator.shape[2]):
-        of_energy, reach = _terms(responses, inner, psf, energy, settings)
+        of_energy, reach = _terms(responses, inner, psf, energy, settings, importance)
         terms += of_energy
         half = max(half, reach)
     shape = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
@@ -189,9 +214,9 @@ def join(
         spectra[number] = images[id(term.kernel)]
     flat = np.array([term.image.ravel() for term in terms])
     # values of one where a term is all that there is
-    scale = np.abs(flat).max(axis=1, keepdims=True) / np.array([[term.part] for term in terms])
+    scale = np.abs(flat * importance.ravel()).max(axis=1, keepdims=True) / np.array([[term.part] for term in terms])
     scale[scale == 0] = 1.0
-    shares, fields = low_rank_images(flat / scale, settings.tolerance)
+    shares, fields = low_rank_images(flat / scale, importance.ravel(), settings.tolerance)
     layers, number = [], -1
     for place, term in enumerate(terms):
         number += place == 0 or term.dispersion is not terms[place - 1].dispersion
@@ -205,6 +230,7 @@ def join(
         dispersions=np.array([term.dispersion for term in terms]),
         energies=np.array([term.energy for term in terms]),
         layers=np.array(layers),
+        least=0.01 * settings.tolerance,
     )
 
 
@@ -214,6 +240,7 @@ def _terms(
     kernels: KernelMatrix | None,
     energy: int,
     settings: PredictionSettings,
+    importance: Array,
 ) -> tuple[list[_Term], int]:
     """Terms of a bin of true energy, sorted by their dispersion, and the half-width of their kernels."""
     exposure = responses.relative_exposure[energy][inner]
@@ -221,14 +248,15 @@ def _terms(
     if v.size == 0 or not exposure.any():
         return [], 0
     below = responses.denominator[v, u, energy]
-    disperse, dispersions = _basis(responses.edisp[v, u, energy] / below[:, None], settings.tolerance)
+    weight = _importance_of_cells(responses, inner, importance)[v, u]
+    disperse, dispersions = _basis(responses.edisp[v, u, energy] / below[:, None], weight, settings.tolerance)
     spread, basis, half = np.ones((v.size, 1)), np.ones((1, 1)), 0
     if kernels is not None:
         assert responses.psf is not None
         profiles = responses.psf[v, u, energy] / below[:, None]
         half = int(kernels.half_widths(profiles, settings.psf_containment).max())
         images = kernels.distinct(profiles, settings.psf_containment) * kernels.multiplicity
-        spread, basis = _basis(images, settings.tolerance)
+        spread, basis = _basis(images, weight, settings.tolerance)
         basis = basis / kernels.multiplicity
     found = []
     cells = np.zeros((*responses.denominator.shape[:2], 1))
@@ -238,15 +266,22 @@ def _terms(
             cells[v, u, 0] = below * disperse[:, j] * spread[:, k]
             image = responses.interpolated(cells)[0][inner] * exposure
             reach = np.abs(kernel).sum() if kernels is None else np.abs(kernel * kernels.multiplicity).sum()
-            sizes.append(np.abs(image).max() * reach * np.abs(dispersion).sum())
+            sizes.append(np.abs(image * importance).max() * reach * np.abs(dispersion).sum())
             found.append(_Term(energy, kernel, dispersion, image, 1.0))
     terms = [term._replace(part=size / max(sizes)) for term, size in zip(found, sizes, strict=True) if size > 0]
     return [term for term in terms if term.part > 0.1 * settings.tolerance], half
 
 
-def _basis(rows: Array, tolerance: float) -> tuple[Array, Array]:
+def _importance_of_cells(responses: CellResponses, inner: tuple[slice, slice], importance: Array) -> Array:
+    """Greatest importance of a pixel in every cell, times the cell's weight there, shape (y_irf, x_irf)."""
+    rows = np.array([(weights[:, None] * importance).max(axis=0) for weights in responses.weights_y[:, inner[0]]])
+    cells = np.array([(weights * rows).max(axis=1) for weights in responses.weights_x[:, inner[1]]]).T
+    return np.maximum(cells, importance.min())
+
+
+def _basis(rows: Array, importance: Array, tolerance: float) -> tuple[Array, Array]:
     """Few rows that all are combinations of, to a part of the greatest sum of a row."""
-    return low_rank(rows, tolerance * float(np.abs(rows).sum(axis=1).max()))
+    return low_rank(rows, importance, tolerance * float((np.abs(rows).sum(axis=1) * importance).max()))
 
 
 def _transform(kernel: Array, kernels: KernelMatrix | None, half: int, fast: tuple[int, int]) -> Array:

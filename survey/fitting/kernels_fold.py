@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from numba import njit
 
-BLOCK = 512
-"""Frequencies that are done together, so that their sums stay in the cache."""
-
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def apply_transfer(transfer, spectra, out):
-    """Sum over fields of transfer function times spectrum.
+def apply_transfer(transfer, spectra, rows, out):
+    """Sum over fields of transfer function times spectrum, at the lowest frequencies.
 
     Parameters
     ----------
     transfer : array of float64
-        Shape (energy, field, frequency).
+        Shape (energy, field, y frequency, x frequency).
     spectra : array of complex128
-        Shape (field, frequency).
+        Shape (field, y frequency, x frequency), of the first x frequencies only.
+    rows : array of int64
+        The y frequencies that count; the others are left alone.
     out : array of complex128
-        Shape (energy, frequency); overwritten.
+        Shape (energy, y frequency, x frequency), zero; its rows are written.
     """
-    n_energy, n_field, n_frequency = transfer.shape
-    for start in range(0, n_frequency, BLOCK):
-        stop = min(start + BLOCK, n_frequency)
+    n_energy, n_field = transfer.shape[:2]
+    n = spectra.shape[2]
+    for i in range(rows.size):
+        y = rows[i]
         for e in range(n_energy):
-            for k in range(start, stop):
-                out[e, k] = transfer[e, 0, k] * spectra[0, k]
-            for m in range(1, n_field):
-                for k in range(start, stop):
-                    out[e, k] += transfer[e, m, k] * spectra[m, k]
+            for m in range(n_field):
+                for k in range(n):
+                    out[e, y, k] += transfer[e, m, y, k] * spectra[m, y, k]

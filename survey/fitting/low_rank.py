@@ -2,60 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-def low_rank(rows: Array, tolerance: float) -> tuple[Array, Array]:
+def low_rank(rows: Array, importance: Array, tolerance: float) -> tuple[Array, Array]:
     """Weights and basis whose product is an array of rows, none further away than a tolerance.
 
     Parameters
     ----------
     rows : numpy.ndarray
         Shape (n, m).
+    importance : numpy.ndarray
+        Of every row, positive, shape (n,).
     tolerance : float
-        Greatest sum over a row of the absolute differences.
+        Greatest sum over a row of the absolute differences, times the row's importance.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Weights (n, r) and basis (r, m), with the smallest r that a singular value decomposition allows; r is one at least.
+        Weights (n, r) and basis (r, m); r is one at least.
     """
-    left, values, right = np.linalg.svd(rows, full_matrices=False)
-    weights = left * values
-    rest = rows.copy()
-    for rank in range(1, values.size + 1):
-        rest -= np.outer(weights[:, rank - 1], right[rank - 1])
-        if np.abs(rest).sum(axis=1).max() <= tolerance:
-            break
-    return np.ascontiguousarray(weights[:, :rank]), np.ascontiguousarray(right[:rank])
+    weights, basis = _joined(rows * importance[:, None], tolerance, lambda rest: np.abs(rest).sum(axis=1))
+    return weights / importance[:, None], basis
 
 
-def low_rank_images(rows: Array, tolerance: float) -> tuple[Array, Array]:
-    """The same for few long rows, by their products: none of whose values is further away than a tolerance.
+def low_rank_images(rows: Array, importance: Array, tolerance: float) -> tuple[Array, Array]:
+    """The same for images: none of whose values is further away than a tolerance.
 
     Parameters
     ----------
     rows : numpy.ndarray
-        Shape (n, m), n much smaller than m.
+        Shape (n, m).
+    importance : numpy.ndarray
+        Of every column, shape (m,).
     tolerance : float
-        Greatest absolute difference of a value.
+        Greatest absolute difference of a value, times the column's importance.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Weights (n, r) and basis (r, m), r at most n.
+        Weights (n, r) and basis (r, m); r is one at least.
     """
-    squares, vectors = np.linalg.eigh(rows @ rows.T)
-    vectors = vectors[:, ::-1]
-    # the mean of the squares that are left by each rank; where it is too great a value is too
-    left = np.append(np.cumsum(np.maximum(squares, 0.0))[::-1][1:], 0.0) / rows.size
-    first = 1 + int((left > tolerance**2).argmin())
-    for rank in range(first, len(rows)):
-        weights = np.ascontiguousarray(vectors[:, :rank])
-        basis = weights.T @ rows
-        if np.abs(rows - weights @ basis).max() <= tolerance:
-            return weights, basis
-    return np.eye(len(rows)), rows
+    return _joined(rows, tolerance, lambda rest: (np.abs(rest) * importance).max(axis=1))
+
+
+def _joined(rows: Array, tolerance: float, distance: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Weights and basis by the row that is furthest away again and again, then by singular values in what they span."""
+    rest = rows.copy()
+    most = min(rows.shape)
+    basis = np.zeros((most, rows.shape[1]))
+    size = 0
+    while size < most:
+        away = distance(rest)
+        place = int(away.argmax())
+        if size and away[place] <= 0.2 * tolerance:
+            break
+        new = rest[place] - (rest[place] @ basis[:size].T) @ basis[:size]
+        length = float(np.sqrt(new @ new))
+        if length == 0.0:
+            break
+        basis[size] = new / length
+        rest -= np.outer(rest @ basis[size], basis[size])
+        size += 1
+    spanned = basis[: max(size, 1)]
+    weights = rows @ spanned.T
+    left, values, right = np.linalg.svd(weights, full_matrices=False)
+    left, right = left * values, right @ spanned
+    rest = rows - left[:, :1] * right[0]
+    rank = 1
+    while rank < len(right) and distance(rest).max() > tolerance:
+        rest -= np.outer(left[:, rank], right[rank])
+        rank += 1
+    return np.ascontiguousarray(left[:, :rank]), np.ascontiguousarray(right[:rank])

@@ -16,7 +16,7 @@ class PredictionSettings:
     """Fraction of the point spread function that its kernel reaches to, by true energy and response cell."""
     psf_radius_max: float = RAD_MAX
     """Radius in deg that no kernel goes beyond, whatever a noisy table says. The halo of a tile follows from it."""
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
     """Part of a source's counts that an evaluator may misplace by joining the responses of the cells under the source;
     `survey.fitting.prediction.predict` joins none."""
 
