@@ -17,7 +17,7 @@ endif
 .PHONY: help demo test lint parity bench torture torture-short schema clean
 
 help:
-	@echo "make demo     run the main job on real data and say where the pictures are"
+	@echo "make demo     simulate a small survey, map it, and say where the pictures are"
 	@echo "make test     linters, types, layers and the fast test suite"
 	@echo "make parity   compare with Gammapy 2.1, in an environment of its own"
 	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md"
@@ -36,16 +36,13 @@ $(PEER_STAMP): tests/parity/requirements.txt
 	@touch $@
 
 demo: $(STAMP)
-	@if [ -d "$$SURVEY_DATA/hess-dl3-dr1" ]; then \
-	  $(BIN)/survey run configs/hess-msh1552.yaml --set general.outdir=$(CURDIR)/demo; status=$$?; \
-	  [ $$status -eq 0 ] || [ $$status -eq 3 ] || exit $$status; \
-	  echo "Pictures and FITS images: $(CURDIR)/demo/maps; begin with ts_sqrt_ts.png"; \
-	else \
-	  echo "The demo needs the public H.E.S.S. data (50 MB), and SURVEY_DATA does not lead to them. Download them with"; \
-	  echo "    $(BIN)/survey data fetch hess-dl3-dr1 --to data"; \
-	  echo "    SURVEY_DATA=$(CURDIR)/data make demo"; \
-	  exit 1; \
-	fi
+	$(BIN)/survey simulate configs/demo.yaml demo/data
+	$(BIN)/survey run configs/demo.yaml
+	@echo
+	@echo "What stands out:"
+	@$(BIN)/survey peaks demo/out --models configs/demo-models.yaml --separation 0.5
+	@echo
+	@echo "Pictures and FITS images: $(CURDIR)/demo/out/maps; begin with ts_sqrt_ts.png"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

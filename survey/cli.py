@@ -204,6 +204,21 @@ def export(outdir: Outdir) -> None:
 
 
 @app.command()
+def peaks(
+    outdir: Outdir,
+    threshold: Annotated[float, typer.Option(help="Least significance, standard deviations.")] = 5.0,
+    separation: Annotated[float, typer.Option(help="Least distance of two peaks, deg.")] = 0.3,
+    band: Annotated[int, typer.Option(min=0, help="Energy band of the map.")] = 0,
+    models: Annotated[str | None, typer.Option(help="YAML file of sky models that gives names.")] = None,
+) -> None:
+    """List what stands out in the map of significance of a run."""
+    with _answers():
+        from survey.peaks_table import peaks_table
+
+        typer.echo(peaks_table(outdir, threshold=threshold, separation=separation, band=band, models=models))
+
+
+@app.command()
 def info() -> None:
     """Versions, machine, data folders, caches: for reports."""
     with _answers():

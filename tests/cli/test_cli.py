@@ -15,7 +15,7 @@ from survey import __version__, cli
 from survey.events.synthetic import make_store
 from survey.refusal import Refusal
 
-COMMANDS = ("run", "plan", "validate", "init", "status", "ingest", "export", "info", "data")
+COMMANDS = ("run", "plan", "validate", "init", "status", "simulate", "ingest", "peaks", "export", "info", "data")
 
 
 @pytest.fixture

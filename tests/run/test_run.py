@@ -11,6 +11,7 @@ import survey
 from cluster import Outcome, Outcomes
 from survey.events.ingest import ingest
 from survey.outputs import OWN_PICTURE, remove_old_pictures
+from survey.peaks_table import peaks_table
 from survey.refusal import Refusal
 
 
@@ -57,6 +58,24 @@ def test_the_source_stands_out_and_the_rest_is_flat(run):
     y, x = np.unravel_index(np.nanargmax(significance), significance.shape)
     assert abs(y - 24.5) <= 2
     assert abs(x - 29.5) <= 2
+
+
+def test_peaks_of_a_run_are_named_after_the_models_near_them(run, tmp_path):
+    table = run.peaks(threshold=8.0, separation=1.0)
+    assert len(table) == 1
+    place = table["position"][0].icrs
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        "components:\n- name: target\n  type: SkyModel\n  spectral: {type: PowerLawSpectralModel}\n"
+        "  spatial: {type: PointSpatialModel, frame: icrs, parameters: "
+        f"[{{name: lon_0, value: {place.ra.deg}, unit: deg}}, {{name: lat_0, value: {place.dec.deg}, unit: deg}}]}}\n"
+    )
+    title, line = peaks_table(run.outdir, threshold=8.0, separation=1.0, band=0, models=str(models)).splitlines()
+    assert title.split() == ["l", "b", "sigma", "near"]
+    assert line.endswith("  target")
+    assert "nothing stands out" in peaks_table(run.outdir, threshold=1e4, separation=1.0, band=0)
+    with pytest.raises(Refusal, match="found band 7, the map excess has 4: expected 0 to 3"):
+        run.peaks(band=7)
 
 
 def test_nothing_is_done_twice(run, settings):

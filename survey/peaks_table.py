@@ -1,0 +1,49 @@
+"""The table of what stands out, for the terminal."""
+
+from __future__ import annotations
+
+from survey.products import open_run
+
+
+def peaks_table(outdir: str, *, threshold: float, separation: float, band: int, models: str | None = None) -> str:
+    """Lines for people: place and significance of every peak of a run, and the name of the nearest model.
+
+    Parameters
+    ----------
+    outdir : str
+        Folder or URL of the run.
+    threshold, separation, band
+        See `survey.products.Run.peaks`.
+    models : str or None
+        A file of sky models that gives names to what is near them.
+
+    Returns
+    -------
+    str
+    """
+    from survey.estimators.peaks import nearest_names
+
+    table = open_run(outdir).peaks(threshold=threshold, separation=separation, band=band)
+    if not len(table):
+        return f"nothing stands out at {threshold:g} standard deviations"
+    position = table["position"].galactic
+    names = [""] * len(table)
+    if models is not None:
+        from astropy.coordinates import SkyCoord
+
+        from survey.models.collection import read_models
+
+        shapes = {
+            name: model.spatial
+            for name, model in read_models(models).items()
+            if "lon_0" in getattr(getattr(model, "spatial", None), "parameters", ())
+        }
+        if shapes:
+            places = [SkyCoord(s.lon_0, s.lat_0, unit="deg", frame=s.frame).galactic for s in shapes.values()]
+            lon, lat = [place.l.deg for place in places], [place.b.deg for place in places]
+            centers = SkyCoord(lon, lat, unit="deg", frame="galactic")
+            names = nearest_names(position, list(shapes), centers, within=2 * separation)
+    lines = [f"{'l':>8} {'b':>8} {'sigma':>7}  near"]
+    for place, value, name in zip(position, table["value"], names, strict=True):
+        lines.append(f"{place.l.deg:8.2f} {place.b.deg:8.2f} {float(value):7.1f}  {name}".rstrip())
+    return "\n".join(lines)
