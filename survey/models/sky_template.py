@@ -123,7 +123,10 @@ class SkyTemplate:
         return float(np.degrees(2 * np.arcsin(np.clip(chord.max() / 2, 0, 1))))
 
     def normalised(self) -> SkyTemplate:
-        """The template whose planes hold one each, in sr-1; an empty plane stays empty."""
+        """The template whose planes hold one each, in sr-1; an empty plane stays empty.
+
+        As Gammapy does it: the data count as contents of the pixels, whatever their unit is.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             data = self.data / self.data.sum(axis=(-2, -1), keepdims=True) / self.solid_angle
         return replace(self, data=np.where(np.isfinite(data), data, 0.0), unit="sr-1")
