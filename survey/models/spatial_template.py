@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -257,7 +258,7 @@ class TemplateSpatial(SpatialModel):
         """
         y, x = np.empty(n), np.empty(n)
         if not self.is_energy_dependent:
-            y, x = _draw(self.template, rng, np.zeros(n), [self.template.logs()])
+            y, x = _draw(self.template, rng, np.zeros(n), [None])
         else:
             if energy is None:
                 raise ValueError(f"{self.tag[0]}: the template is a cube; give the energy of every position")
@@ -266,14 +267,16 @@ class TemplateSpatial(SpatialModel):
             low = np.minimum(np.floor(place), max(last - 1, 0)).astype(np.int64)
             for k in np.unique(low):
                 some = np.flatnonzero(low == k)
-                planes = [self.template.logs(plane) for plane in range(k, min(k + 1, last) + 1)]
+                planes = range(int(k), min(int(k) + 1, last) + 1)
                 y[some], x[some] = _draw(self.template, rng, place[some] - k, planes)
         lon, lat = self.source.position(y, x)
         middle_lon, middle_lat = self.source.center
         return lon_lat(unit_vectors(lon + (self.lon_0 - middle_lon), lat + (self.lat_0 - middle_lat)))
 
 
-def _draw(template: SkyTemplate, rng: np.random.Generator, share: Array, planes: list[Array]) -> tuple[Array, Array]:
+def _draw(
+    template: SkyTemplate, rng: np.random.Generator, share: Array, planes: Sequence[int | None]
+) -> tuple[Array, Array]:
     """Pixel coordinates (y, x), distributed as the brightness between one plane and the next.
 
     Parameters
@@ -283,13 +286,12 @@ def _draw(template: SkyTemplate, rng: np.random.Generator, share: Array, planes:
     rng : numpy.random.Generator
     share : numpy.ndarray
         Where between the planes every position is wanted, from 0 to 1, shape (n,).
-    planes : list of numpy.ndarray
-        Logarithm of the brightness, shape (y, x), one or two.
+    planes : sequence of int or None
+        Of a cube, one or two; None is an image.
     """
-    ny, nx = template.shape
-    area = template.solid_angle.ravel()
-    bounds = [_bound(template, plane) for plane in planes]
-    sums = [np.cumsum(bound * area) for bound in bounds]
+    _, nx = template.shape
+    tables = [_table(template, plane) for plane in planes]
+    logs, bounds, sums = ([table[k] for table in tables] for k in range(3))
     n, y, x = share.size, np.empty(share.size), np.empty(share.size)
     missing, tried = np.arange(n), 0
     while missing.size:
@@ -300,24 +302,32 @@ def _draw(template: SkyTemplate, rng: np.random.Generator, share: Array, planes:
         pixel = np.empty(missing.size, dtype=np.int64)
         for chosen, total in ((~second, sums[0]), (second, sums[-1])):
             pixel[chosen] = np.searchsorted(total, rng.random(np.count_nonzero(chosen)) * total[-1], side="right")
-        pixel = np.minimum(pixel, ny * nx - 1)
+        pixel = np.minimum(pixel, bounds[0].size - 1)
         row, column = np.divmod(pixel, nx)
         trial_y, trial_x = row + rng.random(pixel.size) - 0.5, column + rng.random(pixel.size) - 0.5
-        value = template.at(planes[0], trial_y, trial_x)
+        value = template.at(logs[0], trial_y, trial_x)
         limit = bounds[0][pixel]
         if len(planes) > 1:
-            value = value ** (1 - part) * template.at(planes[1], trial_y, trial_x) ** part
+            value = value ** (1 - part) * template.at(logs[1], trial_y, trial_x) ** part
             limit = (1 - part) * limit + part * bounds[1][pixel]
         keep = rng.random(pixel.size) * limit < value
         done = missing[keep]
         y[done], x[done] = trial_y[keep], trial_x[keep]
         missing, tried = missing[~keep], tried + pixel.size
         if tried > 20_000 and n - missing.size < WORST_CHANCE * tried:
-            contents = np.cumsum(np.exp(planes[0]).ravel() * area)
+            contents = np.cumsum(np.exp(logs[0]).ravel() * template.solid_angle.ravel())
             pixel = np.searchsorted(contents, rng.random(n) * contents[-1], side="right")
-            row, column = np.divmod(np.minimum(pixel, ny * nx - 1), nx)
+            row, column = np.divmod(np.minimum(pixel, bounds[0].size - 1), nx)
             return row + rng.random(n) - 0.5, column + rng.random(n) - 0.5
     return y, x
+
+
+@lru_cache(maxsize=32)
+def _table(template: SkyTemplate, plane: int | None) -> tuple[Array, Array, Array]:
+    """Of a plane: logarithm of the brightness (y, x), greatest brightness within every pixel, and its contents summed up."""
+    logs = template.logs(plane)
+    bound = _bound(template, logs)
+    return logs, bound, np.cumsum(bound * template.solid_angle.ravel())
 
 
 def _bound(template: SkyTemplate, logs: Array) -> Array:
