@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from survey.products import open_run
 
 
@@ -32,17 +34,18 @@ def peaks_table(outdir: str, *, threshold: float, separation: float, band: int, 
         from astropy.coordinates import SkyCoord
 
         from survey.models.collection import read_models
+        from survey.models.components import SkyModel
 
-        shapes = {
-            name: model.spatial
-            for name, model in read_models(models).items()
-            if "lon_0" in getattr(getattr(model, "spatial", None), "parameters", ())
-        }
-        if shapes:
-            places = [SkyCoord(s.lon_0, s.lat_0, unit="deg", frame=s.frame).galactic for s in shapes.values()]
-            lon, lat = [place.l.deg for place in places], [place.b.deg for place in places]
-            centers = SkyCoord(lon, lat, unit="deg", frame="galactic")
-            names = nearest_names(position, list(shapes), centers, within=2 * separation)
+        places, known = [], []
+        for name, model in read_models(models).items():
+            shape = model.spatial if isinstance(model, SkyModel) else None
+            if shape is not None and "lon_0" in shape.parameters:
+                place = SkyCoord(shape.lon_0, shape.lat_0, unit="deg", frame=shape.frame).galactic
+                places.append((place.l.deg, place.b.deg))
+                known.append(name)
+        if known:
+            centers = SkyCoord(*np.transpose(places), unit="deg", frame="galactic")
+            names = nearest_names(position, known, centers, within=2 * separation)
     lines = [f"{'l':>8} {'b':>8} {'sigma':>7}  near"]
     for place, value, name in zip(position, table["value"], names, strict=True):
         lines.append(f"{place.l.deg:8.2f} {place.b.deg:8.2f} {float(value):7.1f}  {name}".rstrip())
