@@ -9,6 +9,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -75,10 +76,14 @@ class SimulationPlan:
 
     @cached_property
     def sky_digest(self) -> str:
-        """Of the sky, with its images."""
+        """Of the sky, with its images and the files that it refers to."""
         digest = hashlib.sha256(self.sky.encode())
         for name in sorted(self.templates):
             digest.update(name.encode() + self.templates[name])
+        parts = [part for component in self.models.values() for part in component.parts.values()]
+        for name in sorted({str(getattr(part, "filename", "")) for part in parts}):
+            if os.path.isfile(name):
+                digest.update(Path(name).read_bytes())
         return digest.hexdigest()
 
     def response_sets(self) -> dict[str, float]:

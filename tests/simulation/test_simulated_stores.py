@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from astropy.io import fits
 from typer.testing import CliRunner
 
 import survey
@@ -208,3 +209,25 @@ def test_responses_of_a_file_serve_every_run(made: Path, tmp_path: Path) -> None
     survey.simulate(config, tmp_path / "store", listeners=[])
     assert len(list((tmp_path / "store" / "responses").iterdir())) == 1
     assert check_datastore(open_datastore(tmp_path / "store")) == ()
+
+
+def test_a_template_that_changed_is_simulated_anew(tmp_path: Path) -> None:
+    header = fits.Header(
+        {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 83.63, "CRVAL2": -22.0, "BUNIT": "sr-1"}
+    )
+    header.update({"CRPIX1": 10.5, "CRPIX2": 10.5, "CDELT1": -0.05, "CDELT2": 0.05, "CUNIT1": "deg", "CUNIT2": "deg"})
+    image = np.ones((20, 20), np.float32)
+    fits.PrimaryHDU(image, header=header).writeto(tmp_path / "image.fits")
+    config = configured(tmp_path)
+    (tmp_path / "sky.yaml").write_text(
+        "components:\n- name: map\n  type: SkyModel\n  spectral: {type: PowerLawSpectralModel}\n"
+        "  spatial: {type: TemplateSpatialModel, filename: image.fits}\n"
+    )
+    survey.simulate(config, tmp_path / "store", listeners=[])
+    before = digests(tmp_path / "store")
+    assert not survey.simulate(config, tmp_path / "store", listeners=[]).written
+    image[:, :10] = 0.0
+    fits.PrimaryHDU(image, header=header).writeto(tmp_path / "image.fits", overwrite=True)
+    survey.simulate(config, tmp_path / "store", listeners=[])
+    after = digests(tmp_path / "store")
+    assert {name for name in after if after[name] != before[name]} >= {f"events/obs_{n:06d}.fits" for n in (1, 2, 3)}
