@@ -19,7 +19,8 @@ from survey.models.covariance_file import read_covariance
 from survey.models.links import resolve_links
 from survey.models.model import Model
 from survey.models.models_error import ModelsError, Problems, check_keys, nearest
-from survey.models.yaml_parts import found_file, read_part
+from survey.models.yaml_parts import read_part
+from survey.models.yaml_source import found_file
 
 Array = NDArray[np.float64]
 

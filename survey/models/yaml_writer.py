@@ -18,7 +18,8 @@ from survey.models.components import RESPONSES, Component, FoVBackgroundModel, S
 from survey.models.covariance_file import covariance_text
 from survey.models.models_error import ModelsError
 from survey.models.yaml_parameters import written_factor
-from survey.models.yaml_parts import relative_file, write_part
+from survey.models.yaml_parts import write_part
+from survey.models.yaml_source import relative_file
 
 Array = NDArray[np.float64]
 
