@@ -43,7 +43,7 @@ def read_table(file: Path) -> LightCurve:
                 raise ValueError(f"LightCurveTemplateTemporalModel: {file}: no unit of TIME; set TUNIT or TIMEUNIT")
             unit = u.Unit(hdu.header["TIMEUNIT"])
         time = np.asarray(hdu.data[columns["TIME"].name], dtype=float) * unit.to("d")
-        norm = np.asarray(hdu.data[columns["NORM"].name], dtype=float)
+        norm = np.asarray(hdu.data[columns["NORM"].name], dtype=float).ravel()  # the peer writes (n, 1, 1)
         return LightCurve(time, norm, None, _reference(hdu.header, file, "utc"))
 
 
