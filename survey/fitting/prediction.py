@@ -21,6 +21,7 @@ from survey.fitting.psf_kernels import kernel_matrix
 from survey.fitting.settings import PredictionSettings
 from survey.fitting.shape_fractions import shape_fractions
 from survey.fitting.template_counts import template_counts
+from survey.models.collection import Models
 from survey.models.components import Component, FoVBackgroundModel, SkyModel, TemplateNPredModel
 from survey.models.spatial import Pixels
 from survey.sky.pixels import Window
@@ -47,7 +48,7 @@ class WindowCounts(NamedTuple):
 
 def predict(
     dataset: xr.Dataset,
-    models: Iterable[Component],
+    models: Models | Iterable[Component],
     *,
     components: bool = False,
     background: bool = True,
@@ -64,7 +65,7 @@ def predict(
     dataset : xarray.Dataset
         Window of whole response cells with `survey.fitting.cell_responses.VARIABLES`, ``n_safe``, the edges of its axes
         and the attributes ``binsize``, ``cell`` and ``grid``; ``background`` if that is to be predicted.
-    models : iterable of Component
+    models : Models or iterable of Component
         Sky models, at most one background model, templates of counts.
     components : bool
         Whether every component is given apart.
@@ -108,7 +109,7 @@ def predict(
 
 def counts_by_component(
     dataset: xr.Dataset,
-    models: Iterable[Component],
+    models: Models | Iterable[Component],
     *,
     background: bool = True,
     settings: PredictionSettings | None = None,
@@ -133,17 +134,23 @@ def counts_by_component(
             yield model.name, WindowCounts(*template_counts(dataset, model))
 
 
-def models_for(models: Iterable[Component], name: str | None) -> list[Component]:
+def models_for(models: Models | Iterable[Component], name: str | None) -> list[Component]:
     """Models that belong to a dataset.
 
     Raises
     ------
+    TypeError
+        When something else than components is given.
     ValueError
         When two of them correct the background.
     """
+    given = list(models.values()) if isinstance(models, Models) else list(models)
+    for model in given:
+        if not isinstance(model, Component):
+            raise TypeError(f"found {model!r} of type {type(model).__name__}, expected components of a model file")
     chosen = [
         model
-        for model in models
+        for model in given
         if name is None or getattr(model, "datasets_names", None) is None or name in model.datasets_names  # type: ignore[attr-defined]
     ]
     corrections = [model.name for model in chosen if isinstance(model, FoVBackgroundModel)]

@@ -16,6 +16,7 @@ from scipy.special import pdtr, pdtrik
 
 from survey.fitting.prediction import predict
 from survey.fitting.settings import PredictionSettings
+from survey.models.collection import Models
 from survey.models.components import Component
 from survey.sky.grid import SkyGrid
 from survey.sky.tiles import Tile
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 def asimov(
     dataset: xr.Dataset,
-    models: Iterable[Component],
+    models: Models | Iterable[Component],
     *,
     settings: PredictionSettings | None = None,
     name: str | None = None,
@@ -41,7 +42,7 @@ def asimov(
 
 def fake(
     dataset: xr.Dataset,
-    models: Iterable[Component],
+    models: Models | Iterable[Component],
     *,
     seed: int,
     settings: PredictionSettings | None = None,
@@ -53,7 +54,7 @@ def fake(
     ----------
     dataset : xarray.Dataset
         With the attribute ``grid``, and ``y_first``, ``x_first`` when it is a cut-out.
-    models : iterable of Component
+    models : Models or iterable of Component
         Sources and background.
     seed : int
         A tile's random numbers follow from the seed and its row and column.

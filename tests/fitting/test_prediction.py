@@ -9,6 +9,7 @@ from survey.fitting.prediction import predict
 from survey.fitting.psf_kernels import kernel_matrix
 from survey.fitting.settings import PredictionSettings
 from survey.models import Disk, Gaussian, Point, PowerLaw
+from survey.models.collection import Models
 from survey.models.components import FoVBackgroundModel, SkyModel, TemplateNPredModel
 from survey.models.spatial_disk import Shell
 from survey.models.temporal import ConstantTime, LinearTime
@@ -267,3 +268,11 @@ def test_flux_law(placed_sky, crab, make_source):
     )
     assert soft[0] > hard[0]
     assert soft[-1] < hard[-1]
+
+
+def test_a_collection_is_its_components_and_names_are_no_models(uniform_sky, crab, make_source):
+    dataset = uniform_sky.dataset()
+    source = make_source(Point(**uniform_sky.place(40, 40)), crab)
+    np.testing.assert_array_equal(predict(dataset, Models([source])), predict(dataset, [source]))
+    with pytest.raises(TypeError, match="found 'source' of type str, expected components"):
+        predict(dataset, ["source"])
