@@ -19,6 +19,7 @@ from scipy.ndimage import maximum_filter
 from survey.fitting.cell_responses import ALL_APPLIED, VARIABLES, CellResponses
 from survey.fitting.cutout import PixelCut, cells_around, check_square, cut, cut_dataset, pixels_of, source_window
 from survey.fitting.joined_responses import JoinedResponses, join
+from survey.fitting.kernels_fold import add_scaled
 from survey.fitting.low_rank import low_rank_images
 from survey.fitting.psf_kernels import kernel_matrix
 from survey.fitting.settings import PredictionSettings
@@ -63,7 +64,7 @@ class SourceCounts:
     def add_to(self, total: Array) -> None:
         """Add the counts to those of the whole dataset, shape (energy, y, x), in place."""
         y, x = self.window.slices
-        total[:, y, x] += self.array
+        add_scaled(self.values, self.factor, total[:, y, x])
 
 
 class _Area(NamedTuple):

@@ -60,7 +60,7 @@ class JoinedResponses:
     layers : numpy.ndarray
         Number of the terms' common energy and dispersion, shape (term,).
     least : float
-        Frequencies of a shape that have less than this part of its greatest one are left out by `counts`.
+        The highest frequencies of a shape, with this part of its amplitude in quadrature, are left out by `counts`.
     """
 
     shape: tuple[int, int]
@@ -119,9 +119,10 @@ class JoinedResponses:
         """
         ny, nx = self.fast
         spectra = self._low_frequencies(self.fields * fractions)
-        size = np.abs(spectra).max(axis=(0, 2))
         frequency = np.minimum(np.arange(ny), ny - np.arange(ny))
-        rows = np.flatnonzero(frequency <= frequency[size >= self.least * size.max()].max())
+        power = np.bincount(frequency, np.einsum("fyx,fyx->y", spectra.real, spectra.real))
+        power += np.bincount(frequency, np.einsum("fyx,fyx->y", spectra.imag, spectra.imag))
+        rows = np.flatnonzero(frequency < _needed(power, self.least))
         out = np.zeros((transfer.shape[0], ny, spectra.shape[2]), dtype=np.complex128)
         apply_transfer(transfer.reshape(*transfer.shape[:2], ny, -1), spectra, rows, out)
         columns = ifft(out, axis=1, overwrite_x=True)[:, : self.out_shape[0]]
@@ -134,8 +135,9 @@ class JoinedResponses:
         padded = np.zeros((len(images), self.shape[0], x.stop))
         padded[:, :, x] = images
         along_x = rfft(padded, nx, axis=2, overwrite_x=True)
-        size = np.abs(along_x).max(axis=(0, 1))
-        last = int(np.flatnonzero(size >= self.least * size.max())[-1]) + 1
+        power = np.einsum("fyx,fyx->x", along_x.real, along_x.real)
+        power += np.einsum("fyx,fyx->x", along_x.imag, along_x.imag)
+        last = _needed(power, self.least)
         columns = np.zeros((len(images), ny, last), dtype=np.complex128)
         columns[:, y] = along_x[:, :, :last]
         return np.asarray(fft(columns, axis=1, overwrite_x=True))
@@ -162,6 +164,12 @@ class JoinedResponses:
         """Weights that make counts of `layer_images`, for a flux of shape (..., energy_true): shape (..., energy, layer)."""
         start = np.flatnonzero(np.diff(self.layers, prepend=-1))
         return np.asarray(flux[..., None, self.energies[start]] * self.dispersions[start].T)
+
+
+def _needed(power: Array, least: float) -> int:
+    """How many of the lowest frequencies leave out no more than a part of the amplitude, in quadrature; one at least."""
+    rest = np.cumsum(power[::-1])[::-1]
+    return max(int(np.count_nonzero(rest > least**2 * rest[0])), 1)
 
 
 def fast_shape(shape: tuple[int, int], half: int) -> tuple[int, int]:
@@ -217,6 +225,10 @@ def join(
     scale = np.abs(flat * importance.ravel()).max(axis=1, keepdims=True) / np.array([[term.part] for term in terms])
     scale[scale == 0] = 1.0
     shares, fields = low_rank_images(flat / scale, importance.ravel(), settings.tolerance)
+    # fields as great as what they matter, so that those that matter little do not ask for high frequencies
+    part = np.abs(shares).max(axis=0)
+    part[part == 0] = 1.0
+    shares, fields = shares / part, fields * part[:, None]
     layers, number = [], -1
     for place, term in enumerate(terms):
         number += place == 0 or term.dispersion is not terms[place - 1].dispersion
@@ -230,7 +242,7 @@ def join(
         dispersions=np.array([term.dispersion for term in terms]),
         energies=np.array([term.energy for term in terms]),
         layers=np.array(layers),
-        least=0.01 * settings.tolerance,
+        least=0.5 * settings.tolerance,
     )
 
 

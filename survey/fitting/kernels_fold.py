@@ -28,3 +28,12 @@ def apply_transfer(transfer, spectra, rows, out):
             for m in range(n_field):
                 for k in range(n):
                     out[e, y, k] += transfer[e, m, y, k] * spectra[m, y, k]
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def add_scaled(values, factor, total):
+    """Add values (energy, y, x) times a factor to a total of the same shape, in place."""
+    for e in range(values.shape[0]):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                total[e, y, x] += factor * values[e, y, x]
