@@ -120,8 +120,9 @@ class JoinedResponses:
         ny, nx = self.fast
         spectra = self._low_frequencies(self.fields * fractions)
         frequency = np.minimum(np.arange(ny), ny - np.arange(ny))
-        power = np.bincount(frequency, np.einsum("fyx,fyx->y", spectra.real, spectra.real))
-        power += np.bincount(frequency, np.einsum("fyx,fyx->y", spectra.imag, spectra.imag))
+        power = np.zeros(int(frequency.max()) + 1)
+        for part in (spectra.real, spectra.imag):
+            np.add.at(power, frequency, np.einsum("fyx,fyx->y", part, part))
         rows = np.flatnonzero(frequency < _needed(power, self.least))
         out = np.zeros((transfer.shape[0], ny, spectra.shape[2]), dtype=np.complex128)
         apply_transfer(transfer.reshape(*transfer.shape[:2], ny, -1), spectra, rows, out)
