@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,21 @@ Array = NDArray[np.float64]
 def sky_integral(spatial: Any, energy: Array) -> Array | float:
     """Integral of a shape over the sky at energies (TeV): 1 but for constants and templates that are not normalised."""
     if getattr(spatial, "is_energy_dependent", False):
-        return np.array([spatial.at_energy(value).total for value in energy])
+        return _totals(spatial, tuple(energy.tolist()))
     return float(getattr(spatial, "total", 1.0))
+
+
+@lru_cache(maxsize=16)
+def _totals(cube: Any, energies: tuple[float, ...]) -> Array:
+    """Integrals of a cube over the sky at energies: kept, since all observations ask for the same."""
+    return np.array([_total_at(cube, energy) for energy in energies])
+
+
+def _total_at(cube: Any, energy: float) -> float:
+    try:
+        return float(cube.at_energy(energy).total)
+    except ValueError:  # beyond its planes a cube holds nothing, and nothing is no image
+        return 0.0
 
 
 def draw_directions(spatial: Any, rng: np.random.Generator, energy: Array) -> Array:

@@ -1,7 +1,6 @@
 """The closed loop: simulated events by component, energy and place beside the counts that the cube predicts."""
 
 import numpy as np
-import pytest
 import xarray as xr
 from sampler_cases import DEC, RA, array_responses, observation
 
@@ -151,7 +150,6 @@ def test_simulated_events_are_the_predicted_counts():
     assert abs(value - 1.0) < max(0.1, 4.0 * np.sqrt(2.0 / n_bins)), report
 
 
-@pytest.mark.torture
 def test_a_million_events_are_the_predicted_counts():
     n_events, found = closed_loop(5e5)
     assert n_events > 1e6

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.wcs import WCS
 from sampler_cases import CRAB, DEC, LIVETIME, ONTIME, RA, START, STOP, array_responses, events, point, responses
 
 from survey.events.observation import Pointing
 from survey.models.components import SkyModel
 from survey.models.power_laws import PowerLaw
+from survey.models.sky_template import SkyTemplate
 from survey.models.spatial_disk import Disk
 from survey.models.spatial_gauss import Gaussian
+from survey.models.spatial_template import TemplateSpatial
 from survey.response.effective_area import effective_area
 from survey.response.energy_dispersion import energy_dispersion
 from survey.response.psf import point_spread_function
@@ -207,3 +210,22 @@ def test_power_law_integrals():
         np.testing.assert_allclose(slope, -index, atol=1e-12)
     integral, _ = power_law_integrals(np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 2.0]))
     np.testing.assert_allclose(integral, [0.0, 1.0])
+
+
+def test_a_cube_gives_every_energy_its_own_place_and_number():
+    """Two planes at 1 and 10 TeV: the first shines in the west, the second, twice as bright, in the east."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+    wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = [RA, DEC], [5.5, 5.5], [-0.1, 0.1]
+    west = np.where(np.arange(10) >= 5, 1.0, 1e-9) * np.ones((10, 1))
+    data = 3e2 * np.stack([west, 2.0 * west[:, ::-1]])
+    header = wcs.to_header().tostring(sep="\n", endcard=False, padding=False)
+    cube = SkyTemplate(data, header, np.array([1.0, 10.0]), np.array([0.0, 1.0]))
+    model = SkyModel("cube", PowerLaw(index=2.0, amplitude=BRIGHT), TemplateSpatial(cube, normalize=False))
+    found = source_events([model], tables=array_responses())
+    left = found["MC_RA"] > RA
+    low, high = found["MC_ENERGY"] < 1.3, found["MC_ENERGY"] > 8.0
+    assert np.mean(left[low]) < 0.1
+    assert np.mean(left[high]) > 0.9
+    assert low.sum() > 100
+    assert high.sum() > 20
