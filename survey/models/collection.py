@@ -171,8 +171,10 @@ class Models(Mapping[str, Component]):
             return Models(components, covariance=self._covariance)
         element = self._element
         free = element >= 0
-        full = np.where(free[:, None] & free, matrix[np.ix_(element, element)], 0.0) if matrix.size else None
-        return Models(components, covariance=full)
+        if not matrix.size:
+            return Models(components)
+        # as in Gammapy, errors follow the covariance: those of frozen parameters are zero
+        return Models(components).with_covariance(np.where(free[:, None] & free, matrix[np.ix_(element, element)], 0.0))
 
     def with_covariance(self, covariance: ArrayLike) -> Models:
         """The same models with a covariance of all parameters, whose diagonal gives the errors."""
