@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OWN_FILES = frozenset(
-    {"cube.zarr", "observations.ecsv", "maps.zarr", "maps", "run.json", "ATTRIBUTION.txt", "dataset.fits", ".survey"}
+    {"cube.zarr", "observations.ecsv", "maps.zarr", "maps", "npred.zarr", "models.yaml", "run.json", "ATTRIBUTION.txt"}
+    | {"dataset.fits", ".survey"}
 )
 
 
@@ -33,6 +34,16 @@ class Layout:
     def maps(self) -> str:
         """The DL5 maps."""
         return self._join("maps.zarr")
+
+    @property
+    def npred(self) -> str:
+        """Counts that sky models predict."""
+        return self._join("npred.zarr")
+
+    @property
+    def models(self) -> str:
+        """The sky models of the run."""
+        return self._join("models.yaml")
 
     @property
     def observations(self) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from cluster import Outcomes
 from cluster.workspace import Workspace
 from survey.estimators.graph import EXCESS, TS, chosen_maps, map_url, map_variables
+from survey.fitting.graph import NPRED, npred_url, npred_variables
 from survey.layout import OWN_FILES, Layout
 from survey.reduction.graph import BACKGROUND_TILES, TILES, background_config
 from survey.refusal import Refusal
@@ -84,6 +85,23 @@ def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
             create_dataset(url, plan.grid, variables, coordinates=coordinates, attributes={"template": key})
 
         _ensure(plan, workspace, url, template, create, {stage: [variable.name for variable in variables]})
+
+
+def create_npred_store(plan: SurveyPlan, workspace: Workspace) -> None:
+    """Make the store of predicted counts and keep the models; remove those of an earlier run when there are none."""
+    if plan.models is None:
+        for url in (plan.layout.npred, plan.layout.models):
+            urls.remove(url)
+        return
+    variables, coordinates = npred_variables(plan.axes)
+    template = content_hash({"grid": plan.grid.key(), "axes": plan.axes.key(), "npred": [v.name for v in variables]})
+
+    def create() -> None:
+        attributes = {"template": template}
+        create_dataset(npred_url(plan), plan.grid, variables, coordinates=coordinates, attributes=attributes)
+
+    _ensure(plan, workspace, npred_url(plan), template, create, {NPRED: [variable.name for variable in variables]})
+    urls.write_bytes(plan.layout.models, plan.models.to_yaml(full=True).encode())
 
 
 def _attributes(url: str) -> dict[str, Any] | None:

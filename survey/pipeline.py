@@ -30,7 +30,7 @@ from survey.survey_plan import SurveyPlan, make_plan
 
 log = logging.getLogger(__name__)
 
-PRELOAD = ("survey.reduction.stages", "survey.estimators.stages")
+PRELOAD = ("survey.reduction.stages", "survey.estimators.stages", "survey.fitting.stages")
 """What a worker imports when it starts, so that the first units do not wait for it."""
 
 
@@ -41,12 +41,14 @@ class RunFailed(RuntimeError):
 def units_of(plan: SurveyPlan) -> list[Unit]:
     """All units of a run, stage by stage."""
     from survey.estimators.graph import map_units
+    from survey.fitting.graph import npred_units
     from survey.reduction.graph import reduction_units
     from survey.report.graph import picture_units
 
     reduction = reduction_units(plan)
     maps = list(map_units(plan))
-    return [*reduction, *maps, *picture_units(plan, [unit.slot for unit in [*reduction, *maps]])]
+    predicted = list(npred_units(plan, plan.models)) if plan.models is not None else []
+    return [*reduction, *maps, *predicted, *picture_units(plan, [unit.slot for unit in [*reduction, *maps]])]
 
 
 def run(
@@ -67,7 +69,7 @@ def run(
     overrides : sequence of str
         ``a.b=c`` each, see ``survey run --set``.
     models : str, optional
-        File of sky models; refused until the stage that reads it exists.
+        File of sky models, whose predicted counts are made too.
     overwrite : bool
         Replace results of another grid, and write beside foreign files.
     retry_failed : bool
@@ -88,16 +90,14 @@ def run(
         When a unit failed that is not a single observation: a tile, a map, a picture.
     """
     from survey.compiled import use_kernel_cache
-    from survey.outputs import create_cube_store, create_map_stores
+    from survey.outputs import create_cube_store, create_map_stores, create_npred_store
     from survey.publish import publish
 
     if not any(Path(use_kernel_cache()).iterdir()):
         log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
     started = time.time()
     settings = load_config(config, overrides)
-    if models is not None:
-        raise Refusal(f"--models {models}: the stage that reads sky models does not exist yet; leave it out")
-    plan = make_plan(settings)
+    plan = make_plan(settings, models=models)
     for line in (*plan.notes, *summarise_problems(plan.problems)):
         log.warning(line)
     check_outdir(plan.layout, overwrite=overwrite)
@@ -105,6 +105,7 @@ def run(
     with storage_errors(plan.layout.outdir), workspace.lock:
         create_cube_store(plan, workspace, overwrite=overwrite)
         create_map_stores(plan, workspace)
+        create_npred_store(plan, workspace)
         changed = _tell_changes(plan)
         units = units_of(plan)
         with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
@@ -211,6 +212,7 @@ SECONDS_OF_UNIT = {
     "background-tiles": 0.2,
     "excess": 0.5,
     "ts": 3.0,
+    "npred": 1.0,
     "pictures": 4.0,
 }
 """Typical seconds of a unit on one core, for the estimate before a run; a tile's count for ten observations."""

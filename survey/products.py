@@ -63,6 +63,22 @@ class Run:
         return xr.DataTree.from_dict({name: open_cube(f"{self.layout.maps}/{name}") for name in self.record["maps"]})
 
     @cached_property
+    def npred(self) -> xr.Dataset:
+        """Counts that the run's sky models predict, of sources and of the background; read when asked for.
+
+        Raises
+        ------
+        Refusal
+            When the run had no models.
+        """
+        import survey.report.accessor  # noqa: F401 - registers .sky
+        from survey.store.cube import open_cube
+
+        if not self.record.get("predicted_counts"):
+            raise Refusal(f"the run in {self.outdir} had no sky models; give it some with --models")
+        return open_cube(f"{self.layout.npred}/{self.record['dataset']}")
+
+    @cached_property
     def observations(self) -> Table:
         """A row an observation."""
         import io

@@ -19,6 +19,7 @@ from cluster import Outcome, Outcomes
 from survey.estimators.graph import chosen_maps, map_url
 from survey.events.problems import Problem
 from survey.events.terms import terms_of_use
+from survey.fitting.graph import NPRED, npred_url
 from survey.outputs import provenance_of_cube, remove_leftovers, remove_old_pictures
 from survey.reduction.graph import (
     BACKGROUND,
@@ -105,7 +106,8 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
     remove_leftovers(plan.layout)
     remove_old_pictures(plan.layout, outcomes)
-    for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), plan.cube):
+    predicted = [npred_url(plan)] if plan.models is not None else []
+    for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), *predicted, plan.cube):
         finalise(url, provenance=record["provenance"], complete=not failed)
 
 
@@ -244,9 +246,19 @@ def _record(
         "changed": list(changed),
         "timings": outcomes.history,
         "wall_seconds": seconds,
+        "predicted_counts": _predicted(outcomes),
         "configuration": plan.config.as_dict(),
         "provenance": provenance(provenance_of_cube(plan), plan.grid, plan.observations_key()),
     }
+
+
+def _predicted(outcomes: Outcomes) -> dict[str, float]:
+    """Predicted counts of every component in the cube."""
+    total: dict[str, float] = {}
+    for _, outcome in outcomes.of_stage(NPRED):
+        for name, counts in (outcome.result or {}).get("counts", {}).items():
+            total[name] = total.get(name, 0.0) + counts
+    return total
 
 
 def _finite(value: Any) -> Any:

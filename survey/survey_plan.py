@@ -22,6 +22,7 @@ from survey.events.problems import DataStoreError, Problem, refused
 from survey.events.selection import concerns, select
 from survey.events.source import ObservationSource
 from survey.layout import Layout
+from survey.models.collection import Models, read_models
 from survey.reduction.axes import Axes
 from survey.reduction.settings import ReductionSettings
 from survey.reduction.stages import POINTING_TOLERANCE, needed_responses
@@ -79,6 +80,8 @@ class SurveyPlan:
         Found in the index, or in the headers of observations whose place is not in the index.
     notes : tuple of str
         What of the configuration is not done to the letter.
+    models : Models or None
+        Sky models whose counts are predicted.
     """
 
     config: SurveyConfig
@@ -92,6 +95,7 @@ class SurveyPlan:
     footprints: tuple[Footprint, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    models: Models | None = None
 
     @property
     def dataset_name(self) -> str:
@@ -123,8 +127,15 @@ class SurveyPlan:
         return sorted(source.identity for source in self.sources)
 
 
-def make_plan(config: SurveyConfig) -> SurveyPlan:
+def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
     """Resolve a configuration.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+        The configuration.
+    models : str or None
+        File of sky models.
 
     Raises
     ------
@@ -167,6 +178,7 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
         footprints=tuple(footprints),
         problems=tuple(problems),
         notes=tuple(notes),
+        models=None if models is None else _models(models, config, grid),
     )
     if plan.sources and not plan.tiles:
         raise Refusal(
@@ -176,6 +188,29 @@ def make_plan(config: SurveyConfig) -> SurveyPlan:
             "move datasets.geom.wcs.skydir or select others"
         )
     return plan
+
+
+def _models(path: str, config: SurveyConfig, grid: SkyGrid) -> Models:
+    """The sky models of a file, which have to fit the cube.
+
+    Raises
+    ------
+    Refusal
+        When the file cannot be read, a template ends inside the grid, or the cube lacks what a prediction needs.
+    """
+    missing = [name for name in ("exposure", "psf", "edisp") if name not in config.datasets.map_selection]
+    if missing:
+        raise Refusal(
+            f"--models {path}: predicted counts need {', '.join(missing)}, add them to datasets.map_selection "
+            f"(found {', '.join(config.datasets.map_selection)})"
+        )
+    try:
+        check_distortion(grid)
+        models = read_models(path)
+        models.check_covers(grid.geometry(grid.full_window))
+    except (ValueError, OSError) as error:
+        raise Refusal([f"--models {path}: {line}" for line in str(error).splitlines()]) from error
+    return models
 
 
 def _check_bands(config: SurveyConfig, axes: Axes) -> list[str]:

@@ -24,6 +24,8 @@ STAGES = {
     "survey.estimators.graph": "survey.estimators.stages",
     "survey.report.graph": "survey.report.stages",
     "survey.events.graph": "survey.events.ingest",
+    "survey.simulation.graph": "survey.simulation.stages",
+    "survey.fitting.graph": "survey.fitting.stages",
 }
 """Module with the versions of stages, and the module that their units call."""
 

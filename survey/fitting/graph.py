@@ -30,7 +30,7 @@ STAGES = "survey.fitting.stages"
 
 def npred_url(plan: SurveyPlan) -> str:
     """Where the predicted counts of a run are."""
-    return f"{plan.layout.outdir.rstrip('/')}/npred.zarr/{plan.dataset_name}"
+    return f"{plan.layout.npred}/{plan.dataset_name}"
 
 
 def npred_variables(

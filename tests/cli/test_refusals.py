@@ -114,9 +114,16 @@ def test_what_cannot_be_done_is_refused_in_one_line(change: str, line: str, conf
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_of_models_is_refused(config: dict, tmp_path: Path) -> None:
-    line = refusal(run(config, tmp_path, "--models", "m.yaml"))
-    assert line == "--models m.yaml: the stage that reads sky models does not exist yet; leave it out"
+def test_a_file_of_models_that_is_not_there_is_refused(config: dict, tmp_path: Path) -> None:
+    line = refusal(run(config, tmp_path, "--models", str(tmp_path / "m.yaml")))
+    assert line.startswith(f"--models {tmp_path / 'm.yaml'}: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_need_responses_in_the_cube(config: dict, tmp_path: Path) -> None:
+    selection = "datasets.map_selection=[counts, background, exposure]"
+    line = refusal(run(config, tmp_path, "--models", "m.yaml", "--set", selection))
+    assert "predicted counts need psf, edisp, add them to datasets.map_selection" in line
 
 
 def test_foreign_files_are_refused_and_kept(config: dict, tmp_path: Path) -> None:
