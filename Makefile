@@ -20,7 +20,7 @@ help:
 	@echo "make demo     simulate a small survey, map it, and say where the pictures are"
 	@echo "make test     linters, types, layers and the fast test suite"
 	@echo "make parity   compare with Gammapy 2.1, in an environment of its own"
-	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md"
+	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md and MODELS.md"
 	@echo "make torture  kill processes at random; writes docs/reliability.md"
 
 $(STAMP): pyproject.toml
@@ -58,6 +58,7 @@ parity: $(STAMP) $(PEER_STAMP)
 
 bench: $(STAMP) $(PEER_STAMP)
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks
+	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks.models
 
 torture: $(STAMP)
 	$(BIN)/python -m benchmarks.torture --minutes 20 --observations 200 --write docs/reliability.md

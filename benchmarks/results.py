@@ -84,7 +84,22 @@ def described(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def write_results(rows: Iterable[Row], remarks: Mapping[str, Any], *, folder: Path | None, repeats: int) -> str:
+READING = (
+    "Made by `make bench`. Both sides in one run, on one and the same core, one thread each, warm, tasks alternating;\n"
+    "medians of {repeats}. Counts and norms of the timed reductions are checked to agree, and so are the timed maps."
+)
+
+
+def write_results(
+    rows: Iterable[Row],
+    remarks: Mapping[str, Any],
+    *,
+    folder: Path | None,
+    repeats: int,
+    stem: str = "RESULTS",
+    title: str = "Benchmarks beside Gammapy 2.1",
+    about: str = READING,
+) -> str:
     """Write ``RESULTS.md`` and ``results.json``; returns the text of the first.
 
     Parameters
@@ -97,14 +112,15 @@ def write_results(rows: Iterable[Row], remarks: Mapping[str, Any], *, folder: Pa
         Where to; None writes nothing.
     repeats : int
         That the medians are of.
+    stem, title, about : str
+        Name of the files (upper case, and lower case for JSON), heading and first paragraph of the text.
     """
     rows = list(rows)
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
-        "# Benchmarks beside Gammapy 2.1",
+        f"# {title}",
         "",
-        "Made by `make bench`. Both sides in one run, on one and the same core, one thread each, warm, tasks alternating;",
-        f"medians of {repeats}. Counts and norms of the timed reductions are checked to agree, and so are the timed maps.",
+        about.format(repeats=repeats),
         "",
         f"{processor()}; Python {platform.python_version()}, {packages}.",
         "",
@@ -121,10 +137,10 @@ def write_results(rows: Iterable[Row], remarks: Mapping[str, Any], *, folder: Pa
     ]
     text = "\n".join(lines)
     if folder is not None:
-        (folder / "RESULTS.md").write_text(text)
+        (folder / f"{stem}.md").write_text(text)
         content = {
             "rows": [{**asdict(row), "ratio": row.ratio, "met": row.met} for row in rows],
             "remarks": dict(remarks),
         }
-        (folder / "results.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        (folder / f"{stem.lower()}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     return text

@@ -25,8 +25,8 @@ ONTIME, LIVETIME = 1680.0, 1600.0
 REPEATS = 20
 
 
-def main() -> None:
-    """Print both times and their ratio."""
+def main() -> dict[str, float]:
+    """Print and return both times, and the number of events."""
     use_kernel_cache()
     from astropy.coordinates import EarthLocation
 
@@ -107,6 +107,7 @@ def main() -> None:
         f"peer {peer['seconds']:.2f} s for {peer['events']} events, and {peer['dataset']:.2f} s for the dataset before"
     )
     print(f"ratio {peer['seconds'] / ours:.0f}, with the dataset {(peer['seconds'] + peer['dataset']) / ours:.0f}")
+    return {"ours": ours, "peer": peer["seconds"], "dataset": peer["dataset"], "events": float(events["RA"].size)}
 
 
 if __name__ == "__main__":

@@ -65,9 +65,9 @@ class _Stage:
             self.begun = now - event.outcome.seconds
 
     def seconds_left(self, now: float) -> float | None:
-        """By the rate of this run; None before anything has been done."""
+        """By the rate of this run; None before some units have been done, as the first ones wait for imports."""
         fresh = self.ended - self.earlier
-        if self.begun is None or fresh == 0:
+        if self.begun is None or fresh < min(20, max(1, self.total // 100)):
             return None
         return (now - self.begun) / fresh * (self.total - self.ended)
 
