@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from astropy import units as u
@@ -63,6 +64,9 @@ SIGNIFICANCE_COLOURS = {
     15.0: "#1a0008",
 }
 """Standard deviations and their colours; between them they are mixed."""
+
+LONGEST_STRIP = 7.0
+"""A map that is longer than this many times its height is drawn in strips below each other."""
 
 NOTEBOOK_DPI = 70
 """Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
@@ -157,45 +161,66 @@ def draw_map(
         A `Picture`.
     """
     style = STYLES.get(name, Style())
-    ny, nx = values.shape
-    height = float(np.clip(8.0 * ny / nx, 2.4, 9.0))
-    figure = Picture(9.5, height + 1.0, dpi)
     norm = _norm(values, style.scale)
-    all_sky = is_all_sky(wcs)
-    axes = figure.add_subplot(projection=wcs, frame_class=EllipticalFrame if all_sky else RectangularFrame)
-    image = axes.imshow(
-        values,
-        origin="lower",
-        cmap=_colours(style, norm),
-        norm=norm,
-        interpolation="nearest",
-        rasterized=True,
-    )
+    strips = _strips(values.shape, wcs)
+    widest = max(columns.stop - columns.start for columns in strips)
+    height = float(np.clip(8.0 * values.shape[0] / widest, 1.2 if len(strips) > 1 else 2.4, 9.0))
+    figure = Picture(9.5, (height + (0.25 if len(strips) > 1 else 0.0)) * len(strips) + 1.0, dpi)
+    panels = []
+    for number, columns in enumerate(strips):
+        place = wcs.deepcopy()
+        place.wcs.crpix = np.asarray(place.wcs.crpix) - [columns.start, 0]
+        frame = EllipticalFrame if is_all_sky(wcs) else RectangularFrame
+        axes = figure.add_subplot(len(strips), 1, number + 1, projection=place, frame_class=frame)
+        image = axes.imshow(
+            values[:, columns],
+            origin="lower",
+            cmap=_colours(style, norm),
+            norm=norm,
+            interpolation="nearest",
+            rasterized=True,
+        )
+        # strips have one scale: the last one may be shorter
+        axes.set_xlim(-0.5, widest - 0.5)
+        _label(axes, place, last=number == len(strips) - 1)
+        for region in regions:
+            try:
+                region.to_pixel(place).plot(ax=axes, facecolor="none", edgecolor="0.3", linewidth=1.0, linestyle="--")
+            except (ValueError, AttributeError, NotImplementedError):
+                continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
+        panels.append(axes)
+    colour_bar = figure.colorbar(image, ax=panels, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
+    colour_bar.set_label(unit or style.label)
+    panels[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
+    return figure
+
+
+def _strips(shape: tuple[int, ...], wcs: WCS) -> list[slice]:
+    """Columns of the panels below each other that a map is drawn in: one, but for a long band along a plane."""
+    ny, nx = shape
+    number = 1 if is_all_sky(wcs) else int(np.ceil(nx / ny / LONGEST_STRIP))
+    edges = [-(-nx * k // number) for k in range(number + 1)]
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def _label(axes: WCSAxes, wcs: WCS, *, last: bool) -> None:
+    """Coordinate grid, ticks and names of the axes; the longitude's name below the last panel alone."""
     # White lines are lost on white ground, black ones on black: grey is seen on every colour map used here.
     axes.coords.grid(color="0.55", linestyle=":", linewidth=0.7)
-    longitude, latitude = AXIS_LABELS["GLON" if wcs.wcs.ctype[0].startswith("GLON") else "RA"]
+    galactic = wcs.wcs.ctype[0].startswith("GLON")
+    longitude, latitude = AXIS_LABELS["GLON" if galactic else "RA"]
     lon, lat = axes.coords[0], axes.coords[1]
-    if all_sky:
+    lat.set_axislabel(latitude)
+    if is_all_sky(wcs):
         _frame_the_sky(axes, wcs)
         lon.set_ticks(spacing=60 * u.deg)
         lon.set_ticks_visible(False)
         lon.set_ticklabel_visible(False)
-        lat.set_axislabel(latitude)
-    else:
-        lon.set_axislabel(longitude)
-        lat.set_axislabel(latitude)
-        if wcs.wcs.ctype[0].startswith("GLON"):
-            lon.set_format_unit("deg", decimal=True)
-            lat.set_format_unit("deg", decimal=True)
-    for region in regions:
-        try:
-            region.to_pixel(wcs).plot(ax=axes, facecolor="none", edgecolor="0.3", linewidth=1.0, linestyle="--")
-        except (ValueError, AttributeError, NotImplementedError):
-            continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
-    colour_bar = figure.colorbar(image, ax=axes, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
-    colour_bar.set_label(unit or style.label)
-    axes.set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
-    return figure
+        return
+    lon.set_axislabel(longitude if last else " ")
+    if galactic:
+        lon.set_format_unit("deg", decimal=True)
+        lat.set_format_unit("deg", decimal=True)
 
 
 def to_png(figure: Figure, *, dpi: int | None = None) -> bytes:

@@ -65,3 +65,19 @@ def test_histogram_shows_the_fit_beside_the_normal_distribution():
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "fit: mean 0.010, width 1.020" in labels
     assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_a_long_band_is_drawn_in_strips_that_show_every_column_once_at_one_scale():
+    values = np.arange(20.0 * 401).reshape(20, 401)
+    wcs = make_wcs("CAR", values.shape, "galactic")
+    figure = draw_map(values, wcs, name="counts", title="counts", unit="")
+    assert to_png(figure).startswith(b"\x89PNG")
+    *strips, colour_bar = figure.axes
+    assert len(strips) == 3
+    assert colour_bar.get_ylabel() == "counts"
+    np.testing.assert_array_equal(np.hstack([axes.images[0].get_array() for axes in strips]), values)
+    assert len({axes.get_xlim() for axes in strips}) == 1
+    assert len({axes.images[0].get_clim() for axes in strips}) == 1
+    # a pixel of the last strip has the coordinates that it has in the map
+    first = sum(axes.images[0].get_array().shape[1] for axes in strips[:-1])
+    np.testing.assert_allclose(strips[-1].wcs.wcs_pix2world(3, 4, 0), wcs.wcs_pix2world(first + 3, 4, 0))
