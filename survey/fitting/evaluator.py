@@ -24,6 +24,7 @@ from survey.fitting.low_rank import low_rank_images
 from survey.fitting.psf_kernels import kernel_matrix
 from survey.fitting.settings import PredictionSettings
 from survey.fitting.shape_fractions import shape_fractions, shape_gradients
+from survey.fitting.transfer import Transfer
 from survey.models.spatial import Pixels, SpatialModel
 from survey.models.spectral import SpectralModel
 from survey.sky.pixels import EMPTY, Window
@@ -33,6 +34,9 @@ Array = NDArray[np.float64]
 MARGIN = 0.1
 """A source may move so far, deg, before responses are joined for another area; or by a tenth of its radius."""
 
+
+TRANSFER_PART = 0.2
+"""Part of the tolerance that goes to the transfer of a spectrum."""
 
 LEAST_IMPORTANCE = 0.02
 """Of pixels that hold next to nothing of a source: their responses are joined this much less closely."""
@@ -123,7 +127,7 @@ class SourceEvaluator:
         """How often each step was done: ``responses``, ``spatial``, ``layers``, ``fold``."""
         self._area: _Area | None = None
         self._fractions = np.zeros((0, 0))
-        self._transfer: tuple[Array, Array] | None = None
+        self._transfers: dict[str, tuple[Array, Transfer]] = {}
         self._layers: tuple[Array, Array] | None = None
         self._values: Array | None = None
         self._flux = np.zeros(0)
@@ -162,7 +166,7 @@ class SourceEvaluator:
         if (same and self._values is not None) or self._fractions.ndim == 3:
             self._values = self._folded(area, flux)
         else:
-            self._values = self._convolved(area, self._fractions, flux)
+            self._values = self._convolved(area, "shape", self._fractions[None], flux)[0]
         self._flux = flux
         return SourceCounts(self._values, 1.0, area.target)
 
@@ -193,7 +197,7 @@ class SourceEvaluator:
             weights = area.responses.layer_weights(flux)
             images = (np.tensordot(weights, area.responses.layer_images(slope), axes=1) for slope in slopes)
             return np.stack([self._cut(area, image) for image in images])
-        return np.stack([self._convolved(area, slope, flux) for slope in slopes])
+        return np.stack(self._convolved(area, "slopes", slopes, flux))
 
     def _move(self, shape: SpatialModel) -> None:
         """Take another shape; join responses for another area if it has left this one."""
@@ -207,7 +211,7 @@ class SourceEvaluator:
             self._place(shape)
 
     def _prepare(self, shape: SpatialModel) -> None:
-        self._transfer = None
+        self._transfers.clear()
         cell, binsize = int(self._dataset.attrs["cell"]), float(self._dataset.attrs["binsize"])
         margin = max(MARGIN, 0.1 * min(shape.evaluation_radius, 90.0))
         area = source_window(self._pixels, shape, margin=margin)
@@ -253,14 +257,20 @@ class SourceEvaluator:
     def _forget(self) -> None:
         self._values = self._layers = None
 
-    def _convolved(self, area: _Area, fractions: Array, flux: Array) -> Array:
-        """Counts of a shape by the transfer functions of a spectrum, which are kept."""
-        factor = None if self._transfer is None else _ratio(flux, self._transfer[0])
-        if self._transfer is None or factor is None:
-            self._transfer, factor = (flux, area.responses.transfer(flux)), 1.0
+    def _convolved(self, area: _Area, kind: str, images: Array, flux: Array) -> list[Array]:
+        """Counts of images on the area (n, y, x) by the transfer of a spectrum, which is kept by their kind."""
+        before, transfer = self._transfers.get(kind, (None, None))
+        factor = None if before is None else _ratio(flux, before)
+        if transfer is None or factor is None or not transfer.covers(images):
+            transfer = Transfer.of(area.responses, flux, images, area.inner, TRANSFER_PART * self._settings.tolerance)
+            self._transfers[kind], factor = (flux, transfer), 1.0
             self.done["fold"] += 1
         self.done["spatial"] += 1
-        return self._cut(area, area.responses.counts(fractions * factor, self._transfer[1]))
+        found = [transfer.counts(image if factor == 1.0 else factor * image) for image in images]
+        if area.safe is not None:
+            for counts in found:
+                counts *= area.safe
+        return found
 
     def _folded(self, area: _Area, flux: Array) -> Array:
         """Counts of a flux (..., energy_true) from the images of the layers, which are kept."""

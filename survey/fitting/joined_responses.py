@@ -16,16 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fft, ifft, irfft, irfft2, next_fast_len, rfft, rfft2
+from scipy.fft import irfft2, next_fast_len, rfft2
 
 from survey.fitting.cell_responses import CellResponses
-from survey.fitting.kernels_fold import apply_transfer
 from survey.fitting.low_rank import low_rank, low_rank_images
 from survey.fitting.psf_kernels import KernelMatrix
 from survey.fitting.settings import PredictionSettings
 
 Array = NDArray[np.float64]
 Spectrum = NDArray[np.complex128]
+Frequencies = slice | NDArray[np.int64]
 
 
 class _Term(NamedTuple):
@@ -52,15 +52,14 @@ class JoinedResponses:
     shares : numpy.ndarray
         Share of every field in the image of a term, shape (term, field).
     kernels : numpy.ndarray
-        Fourier transforms of the terms' kernels around the origin, which are real, shape (term, frequency).
+        Fourier transforms of the terms' kernels around the origin, which are real and the same for negative frequencies,
+        shape (term, y frequency, x frequency).
     dispersions : numpy.ndarray
         Shape (term, energy).
     energies : numpy.ndarray
         Bin of true energy of every term, shape (term,).
     layers : numpy.ndarray
         Number of the terms' common energy and dispersion, shape (term,).
-    least : float
-        The highest frequencies of a shape, with this part of its amplitude in quadrature, are left out by `counts`.
     """
 
     shape: tuple[int, int]
@@ -71,7 +70,6 @@ class JoinedResponses:
     dispersions: Array
     energies: NDArray[np.int64]
     layers: NDArray[np.int64]
-    least: float
 
     @property
     def fast(self) -> tuple[int, int]:
@@ -95,53 +93,18 @@ class JoinedResponses:
         found = irfft2(spectra.reshape(len(spectra), ny, nx // 2 + 1), (ny, nx), overwrite_x=True)
         return np.asarray(found[:, : self.out_shape[0], : self.out_shape[1]])
 
-    def transfer(self, flux: Array) -> Array:
-        """Transfer functions of a spectrum, from fields to counts, shape (energy, field, frequency).
+    def transfer(self, flux: Array, rows: Frequencies, columns: Frequencies) -> Array:
+        """Transfer functions of a spectrum, from fields to counts, shape (energy, field, y frequency, x frequency).
 
         Parameters
         ----------
         flux : numpy.ndarray
             Integrals in the bins of true energy, shape (energy_true,), s-1 m-2.
+        rows, columns : slice or numpy.ndarray
+            Which frequencies along y and x.
         """
         weights = (flux[self.energies, None] * self.dispersions).T[:, None] * self.shares.T
-        n_energy, n_field, n_term = weights.shape
-        return (weights.reshape(-1, n_term) @ self.kernels).reshape(n_energy, n_field, -1)
-
-    def counts(self, fractions: Array, transfer: Array) -> Array:
-        """Counts of a shape, for the spectrum of a transfer, shape (energy, *out_shape).
-
-        Parameters
-        ----------
-        fractions : numpy.ndarray
-            Fraction of the source in each pixel of the area, shape (y, x).
-        transfer : numpy.ndarray
-            From `transfer`.
-        """
-        ny, nx = self.fast
-        spectra = self._low_frequencies(self.fields * fractions)
-        frequency = np.minimum(np.arange(ny), ny - np.arange(ny))
-        power = np.zeros(int(frequency.max()) + 1)
-        for part in (spectra.real, spectra.imag):
-            np.add.at(power, frequency, np.einsum("fyx,fyx->y", part, part))
-        rows = np.flatnonzero(frequency < _needed(power, self.least))
-        out = np.zeros((transfer.shape[0], ny, spectra.shape[2]), dtype=np.complex128)
-        apply_transfer(transfer.reshape(*transfer.shape[:2], ny, -1), spectra, rows, out)
-        columns = ifft(out, axis=1, overwrite_x=True)[:, : self.out_shape[0]]
-        return np.asarray(irfft(columns, nx, axis=2, overwrite_x=True)[:, :, : self.out_shape[1]])
-
-    def _low_frequencies(self, images: Array) -> Spectrum:
-        """Fourier transforms (n, y frequency, x frequency) of images on the area, up to the x frequency where they end."""
-        ny, nx = self.fast
-        y, x = (slice(self.half, self.half + size) for size in self.shape)
-        padded = np.zeros((len(images), self.shape[0], x.stop))
-        padded[:, :, x] = images
-        along_x = rfft(padded, nx, axis=2, overwrite_x=True)
-        power = np.einsum("fyx,fyx->x", along_x.real, along_x.real)
-        power += np.einsum("fyx,fyx->x", along_x.imag, along_x.imag)
-        last = _needed(power, self.least)
-        columns = np.zeros((len(images), ny, last), dtype=np.complex128)
-        columns[:, y] = along_x[:, :, :last]
-        return np.asarray(fft(columns, axis=1, overwrite_x=True))
+        return np.tensordot(weights, self.kernels[:, rows][:, :, columns], axes=1)
 
     def layer_images(self, fractions: Array) -> Array:
         """Counts of a shape for a flux of one, by layer, shape (layer, *out_shape).
@@ -157,7 +120,10 @@ class JoinedResponses:
         else:
             images = np.tensordot(self.shares, self.fields, axes=1)
             spectra = self.spectra(images * fractions[self.energies])
-        spectra *= self.kernels
+        ny, half = self.fast[0], self.kernels.shape[1]
+        by_row = spectra.reshape(len(spectra), ny, -1)
+        by_row[:, :half] *= self.kernels
+        by_row[:, half:] *= self.kernels[:, ny - half : 0 : -1]
         start = np.flatnonzero(np.diff(self.layers, prepend=-1))
         return self.images(np.add.reduceat(spectra, start, axis=0))
 
@@ -165,12 +131,6 @@ class JoinedResponses:
         """Weights that make counts of `layer_images`, for a flux of shape (..., energy_true): shape (..., energy, layer)."""
         start = np.flatnonzero(np.diff(self.layers, prepend=-1))
         return np.asarray(flux[..., None, self.energies[start]] * self.dispersions[start].T)
-
-
-def _needed(power: Array, least: float) -> int:
-    """How many of the lowest frequencies leave out no more than a part of the amplitude, in quadrature; one at least."""
-    rest = np.cumsum(power[::-1])[::-1]
-    return max(int(np.count_nonzero(rest > least**2 * rest[0])), 1)
 
 
 def fast_shape(shape: tuple[int, int], half: int) -> tuple[int, int]:
@@ -215,12 +175,9 @@ def join(
         terms = [_Term(0, np.zeros(1), np.zeros(n_energy), np.zeros(shape), 1.0)]
         psf, half = None, 0
     fast = fast_shape(shape, half)
-    spectra = np.empty((len(terms), fast[0] * (fast[1] // 2 + 1)))
-    images: dict[int, Array] = {}
-    for number, term in enumerate(terms):
-        if id(term.kernel) not in images:
-            images[id(term.kernel)] = _transform(term.kernel, psf, half, fast)
-        spectra[number] = images[id(term.kernel)]
+    different = list({id(term.kernel): term.kernel for term in terms}.values())
+    place = {id(kernel): number for number, kernel in enumerate(different)}
+    spectra = _transforms(np.array(different), psf, half, fast)[[place[id(term.kernel)] for term in terms]]
     flat = np.array([term.image.ravel() for term in terms])
     # values of one where a term is all that there is
     scale = np.abs(flat * importance.ravel()).max(axis=1, keepdims=True) / np.array([[term.part] for term in terms])
@@ -231,8 +188,8 @@ def join(
     part[part == 0] = 1.0
     shares, fields = shares / part, fields * part[:, None]
     layers, number = [], -1
-    for place, term in enumerate(terms):
-        number += place == 0 or term.dispersion is not terms[place - 1].dispersion
+    for before, term in zip([None, *terms], terms, strict=False):
+        number += before is None or term.dispersion is not before.dispersion
         layers.append(number)
     return JoinedResponses(
         shape=shape,
@@ -243,7 +200,6 @@ def join(
         dispersions=np.array([term.dispersion for term in terms]),
         energies=np.array([term.energy for term in terms]),
         layers=np.array(layers),
-        least=0.5 * settings.tolerance,
     )
 
 
@@ -297,12 +253,13 @@ def _basis(rows: Array, importance: Array, tolerance: float) -> tuple[Array, Arr
     return low_rank(rows, importance, tolerance * float((np.abs(rows).sum(axis=1) * importance).max()))
 
 
-def _transform(kernel: Array, kernels: KernelMatrix | None, half: int, fast: tuple[int, int]) -> Array:
-    """Fourier transform of a kernel around the origin; real, as the kernel is the same in all directions."""
-    around = np.zeros(fast)
-    if kernels is None:
-        around[0, 0] = kernel[0]
-    else:
-        around[: 2 * half + 1, : 2 * half + 1] = kernels.images(kernel, half)
-        around = np.roll(around, (-half, -half), (0, 1))
-    return np.asarray(rfft2(around)).real.ravel()
+def _transforms(kernels: Array, matrix: KernelMatrix | None, half: int, fast: tuple[int, int]) -> Array:
+    """Fourier transforms of kernels around the origin, shape (n, y frequency, x frequency), none of them negative.
+
+    They are real, sums of cosines, as kernels are the same in all directions.
+    """
+    quarters = kernels[:, :1, None] if matrix is None else matrix.images(kernels, half)[:, half:, half:]
+    pixels = np.arange(half + 1)
+    waves = [np.cos(2 * np.pi / size * np.outer(np.arange(size // 2 + 1), pixels)) for size in fast]
+    along_y, along_x = (wave * np.where(pixels == 0, 1.0, 2.0) for wave in waves)
+    return np.asarray(along_y @ (quarters @ along_x.T))

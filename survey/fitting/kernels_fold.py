@@ -6,28 +6,27 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def apply_transfer(transfer, spectra, rows, out):
+def apply_transfer(functions, spectra, out):
     """Sum over fields of transfer function times spectrum, at the lowest frequencies.
 
     Parameters
     ----------
-    transfer : array of float64
-        Shape (energy, field, y frequency, x frequency).
+    functions : array of float64
+        Shape (image, field, y frequency, x frequency), of the lowest frequencies; the same for negative y frequencies.
     spectra : array of complex128
-        Shape (field, y frequency, x frequency), of the first x frequencies only.
-    rows : array of int64
-        The y frequencies that count; the others are left alone.
+        Shape (field, all y frequencies, x frequency).
     out : array of complex128
-        Shape (energy, y frequency, x frequency), zero; its rows are written.
+        Shape (image, all y frequencies, x frequency), zero; its lowest frequencies are written.
     """
-    n_energy, n_field = transfer.shape[:2]
-    n = spectra.shape[2]
-    for i in range(rows.size):
-        y = rows[i]
-        for e in range(n_energy):
-            for m in range(n_field):
-                for k in range(n):
-                    out[e, y, k] += transfer[e, m, y, k] * spectra[m, y, k]
+    n_image, n_field, n_row, n = functions.shape
+    ny = out.shape[1]
+    for i in range(n_image):
+        for y in range(ny):
+            row = min(y, ny - y)
+            if row < n_row:
+                for m in range(n_field):
+                    for k in range(n):
+                        out[i, y, k] += functions[i, m, row, k] * spectra[m, y, k]
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})

@@ -229,12 +229,14 @@ class SpatialModel(Model):
         if y.size == 0:
             return result
         factor = min(int(np.ceil(size / self.resolution)), MAX_OVERSAMPLING)
-        step_y, step_x = pixel_steps(vectors, solid_angle)
+        # a single sample is at the pixel's centre
+        steps = pixel_steps(vectors, solid_angle) if factor > 1 else (np.zeros_like(vectors),) * 2
+        step_y, step_x = (step[:, y, x] for step in steps)
         shift = (np.arange(factor) + 0.5) / factor - 0.5
         total = np.zeros((*leading, y.size))
         for dy in shift:
             for dx in shift:
-                place = vectors[:, y, x] + dy * step_y[:, y, x] + dx * step_x[:, y, x]
+                place = vectors[:, y, x] + dy * step_y + dx * step_x
                 total += function(place / np.sqrt(np.sum(place**2, axis=0)), size / factor)
         result[..., y, x] = total / factor**2 * solid_angle[y, x]
         return result

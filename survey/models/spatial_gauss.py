@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gamma, gammainccinv
 
+from survey.models.kernels_gauss import gaussian_image
 from survey.models.parameters import Parameter
 from survey.models.spatial import (
     ECCENTRICITY,
@@ -64,6 +65,18 @@ class Gaussian(SpatialModel):
         else:
             norm = 1 / (2 * np.pi * sigma**2 * np.sqrt(1 - self.e**2))
         return np.asarray(norm * np.exp(-0.5 * haversine / width))
+
+    def integral(self, pixels: Pixels) -> Array:
+        size = pixel_size(pixels)
+        if self.e != 0 or not 0 < size <= self.resolution:
+            return super().integral(pixels)
+        # one sample a pixel: what fits ask for again and again
+        width = 2 * np.sin(np.radians(self.sigma) / 2) ** 2
+        radius = self.evaluation_radius + size
+        chord = 2 * np.sin(np.radians(radius) / 2) if radius < 180 else np.inf
+        vectors, solid_angle = np.asarray(pixels.vectors, dtype=float), np.asarray(pixels.solid_angle, dtype=float)
+        norm = float(self.profile(0.0))
+        return np.asarray(gaussian_image(vectors, solid_angle, self.center, -0.25 / width, norm, chord**2))
 
     def gradient(self, pixels: Pixels) -> Array:
         """Derivatives of `integral` in every parameter, shape (5, y, x): analytic.

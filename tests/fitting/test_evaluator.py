@@ -70,6 +70,20 @@ def test_changed_position_folds_no_spectrum(placed_sky, crab):
     assert difference(dataset, counts, reference(dataset, moved, crab)) < 3e-4
 
 
+@pytest.mark.parametrize("sigma", [0.08, 0.2, 0.5])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+def test_sharper_and_wider_shapes_are_as_close(placed_sky, crab, sigma, tolerance):
+    """The transfer of a spectrum is for shapes about as sharp as the one before; others take their own."""
+    dataset = placed_sky.dataset()
+    shape = on(placed_sky, Gaussian(sigma=0.5))
+    evaluator = SourceEvaluator(dataset, shape, PredictionSettings(tolerance=tolerance))
+    evaluator.counts(shape, crab)
+    other = shape.replaced(sigma=sigma)
+    assert difference(dataset, evaluator.counts(other, crab), reference(dataset, other, crab)) < tolerance
+    assert evaluator.done["fold"] == (1 if sigma == 0.5 else 2)
+    assert evaluator.done["responses"] == 1
+
+
 def test_source_that_leaves_its_area_takes_new_responses(placed_sky, crab):
     dataset = placed_sky.dataset()
     shape = on(placed_sky, Gaussian(sigma=0.1))

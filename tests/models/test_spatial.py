@@ -55,6 +55,20 @@ def test_pixels_hold_the_whole_source_at_its_place(shape):
     assert (y * fraction).sum() / fraction.sum() == pytest.approx(float(center[1]), abs=tolerance)
 
 
+@pytest.mark.parametrize("lon", [228.1, 226.0])
+def test_round_gaussian_on_fine_pixels_is_its_brightness(lon):
+    """In one pass over the pixels, some without sky and some outside the evaluation radius."""
+    grid = pixels()
+    grid.vectors[:, 40, 50:] = np.nan
+    shape = Gaussian(lon_0=lon, lat_0=-59.05, sigma=0.15)
+    fraction = shape.integral(grid)
+    expected = np.nan_to_num(shape.value_at(grid.vectors) * grid.solid_angle)
+    assert (fraction[40, 50:] == 0).all()
+    inside = fraction > 0
+    np.testing.assert_allclose(fraction[inside], expected[inside], rtol=1e-9)
+    assert (expected[~inside] <= np.exp(-0.5 * 5.0**2) * shape.profile(0.0) * grid.solid_angle.max()).all()
+
+
 @pytest.mark.parametrize(
     "shape", [Gaussian(sigma=8.0), Gaussian(sigma=3, e=0.7), Disk(r_0=20.0), Disk(r_0=5, e=0.9)], ids=repr
 )
