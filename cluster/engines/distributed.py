@@ -143,7 +143,7 @@ class DistributedEngine(ABC):
         if self._abandoned:
             # What runs on from before would write over what comes now.
             self._abandoned = False
-            client.restart(timeout=60)
+            client.restart(timeout=180)
         wish: dict[str, Any] = {}
         if worker is not None:
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])

@@ -159,7 +159,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
     # No main guard in the script: workers do not import it.
     script = tmp_path / "script.py"
     pace = tmp_path / "pace"
-    pace.write_text("0.1")
+    pace.write_text("0.4")
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), work=work))
     driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
     markers = Path(work) / "markers" / "obs"
