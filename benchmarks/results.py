@@ -128,7 +128,7 @@ def write_results(
         "|---|---:|---:|---:|---:|---|",
         *(
             f"| {row.name} | {amount(row.peer, row.unit)} | {amount(row.ours, row.unit)} | {row.ratio:.3g} | {row.aim} "
-            f"| {'met' if row.met else 'missed'} |"
+            f"| {('met' if row.met else 'missed') if row.aim else ''} |"
             for row in rows
         ),
         "",

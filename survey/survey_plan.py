@@ -21,6 +21,7 @@ from survey.events.observation import ObservationRejected
 from survey.events.problems import DataStoreError, Problem, refused
 from survey.events.selection import concerns, select
 from survey.events.source import ObservationSource
+from survey.fitting.prediction import check_predictable, split_by_dataset
 from survey.layout import Layout
 from survey.models.collection import Models, read_models
 from survey.reduction.axes import Axes
@@ -41,6 +42,8 @@ VARIABLES_OF = {
 }
 COVERAGE = ("n_safe", "livetime", "n_observations")
 ALIGNMENTS: dict[str, Literal["auto", "RADEC", "ALTAZ"]] = {"auto": "auto", "radec": "RADEC", "altaz": "ALTAZ"}
+DATASET = "stacked"
+"""Name of the dataset in the cube."""
 SIDEREAL_RATE = 360.98564736629 / 86400.0  # deg per second
 
 
@@ -100,7 +103,7 @@ class SurveyPlan:
     @property
     def dataset_name(self) -> str:
         """Name of the dataset in the cube."""
-        return "stacked"
+        return DATASET
 
     @property
     def cube(self) -> str:
@@ -166,6 +169,10 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         problems += [problem for problem in _checked(store, kept, settings) if problem not in problems]
         if lines := refused(problems):
             raise Refusal([f"observations (strict): {line}" for line in lines])
+    chosen = None
+    if models is not None:
+        chosen, dropped = _models(models, config, grid, axes)
+        notes += dropped
     plan = SurveyPlan(
         config=config,
         layout=Layout(config.general.outdir),
@@ -178,7 +185,7 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         footprints=tuple(footprints),
         problems=tuple(problems),
         notes=tuple(notes),
-        models=None if models is None else _models(models, config, grid),
+        models=chosen,
     )
     if plan.sources and not plan.tiles:
         raise Refusal(
@@ -190,8 +197,8 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
     return plan
 
 
-def _models(path: str, config: SurveyConfig, grid: SkyGrid) -> Models:
-    """The sky models of a file, which have to fit the cube.
+def _models(path: str, config: SurveyConfig, grid: SkyGrid, axes: Axes) -> tuple[Models, list[str]]:
+    """The sky models of a file, which have to fit the cube, and lines for those that are of another dataset.
 
     Raises
     ------
@@ -207,10 +214,12 @@ def _models(path: str, config: SurveyConfig, grid: SkyGrid) -> Models:
     try:
         check_distortion(grid)
         models = read_models(path)
-        models.check_covers(grid.geometry(grid.full_window))
+        chosen, dropped = split_by_dataset(models, DATASET)
+        check_predictable(chosen.values())
+        chosen.check_covers(grid.geometry(grid.full_window), energy=axes.energy_true.centers)
     except (ValueError, OSError) as error:
         raise Refusal([f"--models {path}: {line}" for line in str(error).splitlines()]) from error
-    return models
+    return chosen, [f"--models {path}: {line}" for line in dropped]
 
 
 def _check_bands(config: SurveyConfig, axes: Axes) -> list[str]:

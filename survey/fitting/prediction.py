@@ -23,6 +23,7 @@ from survey.fitting.shape_fractions import shape_fractions
 from survey.fitting.template_counts import template_counts
 from survey.models.collection import Models
 from survey.models.components import Component, FoVBackgroundModel, SkyModel, TemplateNPredModel
+from survey.models.models_error import ModelsError
 from survey.models.spatial import Pixels
 from survey.sky.pixels import Window
 
@@ -160,6 +161,56 @@ def models_for(models: Models | Iterable[Component], name: str | None) -> list[C
             "give the dataset's name, or take the others out"
         )
     return chosen
+
+
+def split_by_dataset(models: Models, name: str) -> tuple[Models, list[str]]:
+    """Models of one dataset, and a line for each of the others.
+
+    Parameters
+    ----------
+    models : Models
+        All components.
+    name : str
+        Of the dataset.
+
+    Raises
+    ------
+    ValueError
+        When two of them correct the background.
+    """
+    kept = [model.name for model in models_for(models, name)]
+    lines = [
+        f"{other}.datasets_names: {', '.join(models[other].datasets_names)}, which is not {name}: left out"  # type: ignore[attr-defined]
+        for other in models
+        if other not in kept
+    ]
+    return models.only(kept), lines
+
+
+def check_predictable(models: Iterable[Component]) -> None:
+    """Refuse, before anything is computed, models whose counts cannot be predicted on any cube.
+
+    Raises
+    ------
+    ModelsError
+        One line a model, with its component and key.
+    """
+    lines = []
+    for model in models:
+        if isinstance(model, SkyModel) and model.spatial is None:
+            lines.append(
+                f"{model.name}.spatial: is missing, expected a shape: counts on a map need to know where they are"
+            )
+        if isinstance(model, SkyModel) and model.temporal is not None and model.temporal.is_energy_dependent:
+            lines.append(
+                f"{model.name}.temporal: is another one at every energy, expected one for all; take `at_energy` of it"
+            )
+        if isinstance(model, TemplateNPredModel) and model.spatial is not None:
+            lines.append(
+                f"{model.name}.spatial: {model.spatial.tag[0]}, expected none: templates are predicted as they are"
+            )
+    if lines:
+        raise ModelsError(lines)
 
 
 def background_counts(dataset: xr.Dataset, model: FoVBackgroundModel | None, pixels: Pixels) -> WindowCounts:

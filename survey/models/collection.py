@@ -52,7 +52,10 @@ class Models(Mapping[str, Component]):
         datasets = [item.dataset_name for item in items if isinstance(item, FoVBackgroundModel)]
         for name in dict.fromkeys(datasets):
             if datasets.count(name) > 1:
-                lines.append(f"{name}: {datasets.count(name)} background models for this dataset, expected one")
+                both = [m.name for m in items if isinstance(m, FoVBackgroundModel) and m.dataset_name == name]
+                lines.append(
+                    f"{', '.join(both)}: all are background models of the dataset {name}, expected one; take the others out"
+                )
         if lines:
             raise ModelsError(lines)
         self._covariance = None if covariance is None else np.array(covariance, dtype=float)

@@ -6,8 +6,10 @@ A component has a name and parts: a spectrum, and perhaps a shape and a time dep
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from survey.models.model import Model
@@ -237,6 +239,12 @@ class TemplateNPredModel(Component):
         object.__setattr__(self, "filename", str(self.filename))
         if names is not None and len(names) != 1:
             raise ModelsError(f"{self.name}.datasets_names: {list(names)!r}, expected the name of one dataset")
+
+    def key(self) -> dict[str, Any]:
+        """As of every component, with a hash of the file: what it holds may change under its name."""
+        path = Path(self.filename)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        return {**super().key(), "digest": digest}
 
 
 COMPONENTS: tuple[type[Component], ...] = (SkyModel, FoVBackgroundModel, TemplateNPredModel)

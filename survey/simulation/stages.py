@@ -144,7 +144,7 @@ def make_observation(
             "INSTRUME": "PARAMETRISED" if not responses.path else "FROM-FILE",
             "ORIGIN": "gammasurvey",
             "QUALITY": 0,
-            "N_TELS": 4,
+            **({} if responses.path else {"N_TELS": 4}),
             **_components(events["MC_ID"], () if sky is None else sky),
         },
     )
