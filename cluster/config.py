@@ -70,9 +70,7 @@ class ClusterConfig(BaseModel):
     @classmethod
     def _has_engine(cls, kind: str) -> str:
         if importlib.util.find_spec(engine_module(kind)) is None:
-            raise ValueError(
-                f"cluster.kind {kind!r} is not there yet, it arrives with the cluster stage; use local or none"
-            )
+            raise ValueError(f"cluster.kind {kind!r} is not there yet; use local or none")
         return kind
 
     @field_validator("memory")

@@ -144,7 +144,7 @@ def load_config(
         raw.pop("general")
     _default_outdir(raw, stem)
     raw.setdefault("observations", {})
-    context = {"base": base, "check_paths": check_paths}
+    context = {"base": base, "check_paths": check_paths, "simulated": "simulation" in raw}
     try:
         config = SurveyConfig.model_validate(raw, context=context)
     except ValidationError as error:

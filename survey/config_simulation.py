@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any, Literal
 
 from astropy import units as u
@@ -19,6 +20,8 @@ from pydantic import (
 
 from survey.config_observations import Frame
 from survey.config_types import AngleValue, EnergyValue, PathValue, PositiveAngle, Section, TimeValue, is_there
+
+log = logging.getLogger(__name__)
 
 Pattern = Literal["list", "grid", "rows", "wobble", "drift"]
 SiteName = Literal["hess", "ctao-north", "ctao-south", "magic", "veritas"]
@@ -220,8 +223,10 @@ class SkyConfig(Section):
         """A table that is not there gives way to the population, where there is one."""
         if not isinstance(data, dict) or data.get("population") is None or not isinstance(data.get("hgps"), dict):
             return data
-        if is_there(data["hgps"].get("path"), info):
+        path = data["hgps"].get("path")
+        if is_there(path, info):
             return data
+        log.warning("simulation.sky.hgps.path: nothing at %s, the sky is the synthetic population instead", path)
         return {name: value for name, value in data.items() if name != "hgps"}
 
     @model_validator(mode="after")

@@ -154,8 +154,15 @@ def _path(value: Any, info: ValidationInfo) -> str:
 def _existing(path: str, info: ValidationInfo) -> str:
     check = (info.context or {}).get("check_paths", True)
     if check and not is_url(path) and not Path(path).exists():
-        raise ValueError(f"expected something that exists; there is nothing at {path}")
+        raise ValueError(f"expected something that exists; there is nothing at {path}{_advice(info)}")
     return path
+
+
+def _advice(info: ValidationInfo) -> str:
+    """What to do about a data store that is not there where the file says how to simulate one."""
+    if info.field_name == "datastore" and (info.context or {}).get("simulated"):
+        return "; make it with: survey simulate CONFIG and this folder"
+    return ""
 
 
 def is_there(value: Any, info: ValidationInfo) -> bool:

@@ -90,6 +90,8 @@ def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
 def create_npred_store(plan: SurveyPlan, workspace: Workspace) -> None:
     """Make the store of predicted counts and keep the models; remove those of an earlier run when there are none."""
     if plan.models is None:
+        if urls.exists(plan.layout.npred):
+            log.warning("npred.zarr and models.yaml are removed: this run has no --models")
         for url in (plan.layout.npred, plan.layout.models):
             urls.remove(url)
         return

@@ -8,7 +8,7 @@ from survey.products import open_run
 
 
 def peaks_table(outdir: str, *, threshold: float, separation: float, band: int, models: str | None = None) -> str:
-    """Lines for people: place and significance of every peak of a run, and the name of the nearest model.
+    """Lines for people: place and significance of every peak of a run; with models, one line for each that is near.
 
     Parameters
     ----------
@@ -48,5 +48,8 @@ def peaks_table(outdir: str, *, threshold: float, separation: float, band: int, 
             names = nearest_names(position, known, centers, within=2 * separation)
     lines = [f"{'l':>8} {'b':>8} {'sigma':>7}  near"]
     for place, value, name in zip(position, table["value"], names, strict=True):
+        # an extended source has several peaks: the greatest stands for it
+        if name and any(line.endswith(f"  {name}") for line in lines[1:]):
+            continue
         lines.append(f"{place.l.deg:8.2f} {place.b.deg:8.2f} {float(value):7.1f}  {name}".rstrip())
     return "\n".join(lines)

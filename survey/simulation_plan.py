@@ -31,7 +31,7 @@ from survey.simulation.pointings import (
 from survey.simulation.responses import ResponseChoice, ResponsesError
 from survey.simulation.schedule import Observing, Run, ScheduleError, make_schedule
 from survey.simulation.site import SITES, Site
-from survey.simulation.sky import read_sky, template_files
+from survey.simulation.sky import check_emission, read_sky, template_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +213,8 @@ def _responses(section: SimulationConfig) -> ResponseChoice:
 
 def _sky(section: SimulationConfig) -> Models:
     try:
-        return Models(read_sky(section.sky.as_settings(), seed=section.seed))
+        models = Models(read_sky(section.sky.as_settings(), seed=section.seed))
+        check_emission(models.values())
+        return models
     except ValueError as error:
         raise Refusal([f"simulation.sky.{section.sky.kind}: {line}" for line in str(error).splitlines()]) from error

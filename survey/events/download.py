@@ -128,6 +128,12 @@ def fetch(
             counts[_bring(data, name, base, target)] += 1
         except (OSError, ValueError) as error:  # requests raises OSErrors, pooch a ValueError for a wrong checksum
             problems.append(f"{base}{name}: {' '.join(str(error).split())}")
+            if isinstance(error, ConnectionError) or "ConnectionError" in type(error).__name__:
+                counts_of_files = f"{sum(counts.values())} of {len(wanted)} files are there"
+                raise DownloadError(
+                    f"{base}: cannot be reached ({problems[-1][-120:]}); {counts_of_files}; look at the network, or give "
+                    "another address with --url"
+                ) from error
     if progress:
         progress(len(wanted), len(wanted))
     if problems:

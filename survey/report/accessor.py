@@ -163,7 +163,8 @@ class SkyTreeAccessor:
         for child in children:
             if variable in child.data_vars:
                 return child.to_dataset(), variable
-        raise KeyError(f"there is no map {name!r}")
+        there = [f"{child}/{name}" for child in self._tree.children for name in self._tree[child].data_vars]
+        raise KeyError(f"there is no map {name!r}; there are {', '.join(there)}")
 
     def plot(self, name: str, **options: Any) -> Figure:
         """Picture of a map: ``sqrt_ts`` (of the TS map where there is one), or ``excess/sqrt_ts``; see `SkyAccessor.plot`."""

@@ -17,6 +17,7 @@ from astropy.wcs import WCS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 ALL_SKY_PROJECTIONS = ("AIT", "MOL")
@@ -77,6 +78,10 @@ class Picture(Figure):
 
     def __init__(self, width: float, height: float, dpi: int) -> None:
         super().__init__(figsize=(width, height), dpi=dpi, layout="constrained")
+        # room above the title, which the layout does not see
+        engine = self.get_layout_engine()
+        assert isinstance(engine, ConstrainedLayoutEngine)
+        engine.set(rect=(0.0, 0.0, 1.0, 1.0 - 0.12 / height))
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
@@ -191,8 +196,27 @@ def draw_map(
         panels.append(axes)
     colour_bar = figure.colorbar(image, ax=panels, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
     colour_bar.set_label(unit or style.label)
+    if isinstance(norm, AsinhNorm):
+        ticks = _round_ticks(norm)
+        colour_bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        colour_bar.minorticks_off()
     panels[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
     return figure
+
+
+def _round_ticks(norm: AsinhNorm, number: int = 6) -> list[float]:
+    """Values with one digit, spread over a scale that is linear near zero and logarithmic beyond."""
+    places = np.asarray(norm.inverse(np.linspace(0.0, 1.0, number)), dtype=float)
+    found: dict[float, float] = {}
+    for value in places:
+        tick = float(f"{value:.1g}")
+        found[tick] = float(norm(tick))
+    ticks = [tick for tick, place in found.items() if -1e-9 <= place <= 1 + 1e-9]
+    kept: list[float] = []
+    for tick in sorted(ticks):
+        if not kept or found[tick] - found[kept[-1]] > 0.6 / number:
+            kept.append(tick)
+    return kept
 
 
 def _strips(shape: tuple[int, ...], wcs: WCS) -> list[slice]:

@@ -122,7 +122,7 @@ def draw_histogram(
             mean=found.mean,
             width=found.width,
             counts_all=found.counts_all,
-            title=f"Significance of the {prefix} map{band}",
+            title=f"Significance of the {prefix.replace('ts', 'TS')} map{band}",
         )
         urls.write_bytes(f"{out}{prefix}_significance_histogram{suffix}.png", to_png(figure))
         files.append(f"{prefix}_significance_histogram{suffix}.png")

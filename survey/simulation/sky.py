@@ -6,11 +6,13 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 
 from survey.catalog.hgps import models_of_hgps
 from survey.models.collection import Models
-from survey.models.components import SkyModel
+from survey.models.components import Component, SkyModel
+from survey.models.models_error import ModelsError
 from survey.models.spatial_template import TemplateSpatial
 from survey.simulation.population import PopulationSettings, make_population
 
@@ -51,6 +53,33 @@ def read_sky(section: Mapping[str, Any], *, seed: int = 0) -> tuple[SkyModel, ..
     else:
         return ()
     return tuple(model for model in models.values() if isinstance(model, SkyModel))
+
+
+def check_emission(models: Iterable[Component]) -> None:
+    """Refuse models that no photons can be drawn from, before anything is drawn.
+
+    Raises
+    ------
+    ModelsError
+        One line a model, with its component and key.
+    """
+    energy = np.geomspace(0.05, 100.0, 67)
+    lines = []
+    for model in models:
+        if not isinstance(model, SkyModel):
+            continue
+        if model.spatial is None:
+            lines.append(f"{model.name}.spatial: is missing, expected a shape: events need a direction")
+        flux = np.asarray(model.spectral.value(energy), dtype=float)
+        bad = ~(np.isfinite(flux) & (flux >= 0))
+        if bad.any():
+            first = int(np.argmax(bad))
+            lines.append(
+                f"{model.name}.spectral: has the flux {flux[first]:.4g} TeV-1 s-1 m-2 at {energy[first]:.3g} TeV, expected a "
+                "finite one that is not negative"
+            )
+    if lines:
+        raise ModelsError(lines)
 
 
 def _known(section: Mapping[str, Any], names: tuple[str, ...], where: str) -> dict[str, Any]:

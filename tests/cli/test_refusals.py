@@ -102,7 +102,7 @@ REFUSED = [
     ),
     pytest.param(
         "cluster.kind=slurm",
-        "cluster.kind: found 'slurm', 'slurm' is not there yet, it arrives with the cluster stage; use local or none",
+        "cluster.kind: found 'slurm', 'slurm' is not there yet; use local or none",
         id="a kind of cluster",
     ),
 ]

@@ -81,3 +81,12 @@ def test_a_long_band_is_drawn_in_strips_that_show_every_column_once_at_one_scale
     # a pixel of the last strip has the coordinates that it has in the map
     first = sum(axes.images[0].get_array().shape[1] for axes in strips[:-1])
     np.testing.assert_allclose(strips[-1].wcs.wcs_pix2world(3, 4, 0), wcs.wcs_pix2world(first + 3, 4, 0))
+
+
+def test_colour_bars_of_counts_have_round_ticks():
+    values = np.random.default_rng(2).poisson(3.0, (30, 60)).astype(float)
+    figure = draw_map(values, make_wcs("CAR", values.shape, "galactic"), name="counts", title="Counts", unit="")
+    ticks = figure.axes[-1].get_yticks()
+    assert len(ticks) >= 3
+    assert ticks[0] == 0
+    assert all(float(f"{tick:.1g}") == tick for tick in ticks)

@@ -5,7 +5,10 @@ import pytest
 
 from survey.catalog.hgps import LARGE_SCALE_FILE, LARGE_SCALE_NAME, models_of_hgps
 from survey.models.collection import Models
-from survey.simulation.sky import read_sky, template_files
+from survey.models.components import SkyModel
+from survey.models.power_laws import PowerLaw
+from survey.models.spatial import Point
+from survey.simulation.sky import check_emission, read_sky, template_files
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,11 @@ def test_what_cannot_be_a_sky_is_named(tmp_path):
     (tmp_path / "bad.fits").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no FITS file"):
         read_sky({"hgps": {"path": str(tmp_path / "bad.fits")}})
+
+
+def test_models_that_no_photon_can_be_drawn_from_are_refused_with_their_key():
+    below = SkyModel("below", PowerLaw(index=2.0, amplitude=-1e-8), Point(lon_0=0.0, lat_0=0.0))
+    nowhere = SkyModel("nowhere", PowerLaw(index=2.0, amplitude=1e-8))
+    with pytest.raises(ValueError, match=r"below\.spectral: has the flux -") as caught:
+        check_emission([below, nowhere])
+    assert "nowhere.spatial: is missing" in str(caught.value)
