@@ -18,6 +18,7 @@ from cluster import Unit
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
+from cluster.watch import table
 from cluster.workspace import Workspace
 from survey.changes import changes
 from survey.config import SurveyConfig, load_config
@@ -308,15 +309,4 @@ class StatusSummary:
     found: RunStatus
 
     def __str__(self) -> str:
-        lines = [f"{'stage':<18} {'units':>8} {'done':>8} {'left':>8} {'set aside':>10} {'failed':>8} {'seconds':>9}"]
-        for name, stage in self.found.stages.items():
-            lines.append(
-                f"{name:<18} {stage.planned:>8} {stage.done:>8} {stage.left:>8} {stage.set_aside:>10} {stage.failed:>8} "
-                f"{stage.seconds:>9.1f}"
-            )
-        lines += [f"{slot}: {reason.splitlines()[0]}" for slot, reason in sorted(self.found.reasons.items())]
-        if self.found.running is not None:
-            lines.append(f"running: {self.found.running}")
-        else:
-            lines.append("complete" if self.found.is_complete else "not running; `survey run` goes on from here")
-        return "\n".join(lines)
+        return "\n".join(table(self.found))
