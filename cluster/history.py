@@ -1,4 +1,4 @@
-"""What a run took: by stage, by worker, unit by unit. Reads outcomes, keeps nothing."""
+"""What a run took: by stage, by worker, unit by unit. Reads outcomes and records, keeps nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.outcome import Outcome
+from cluster.plan import Plan
+from cluster.status import settled
+from cluster.workspace import Workspace
 
 
 def summarise(outcomes: Mapping[str, Outcome], *, wall: float, slots: int) -> dict[str, Any]:
@@ -70,3 +73,12 @@ def timeline(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, str, float,
     """Units that ran in this run, as (worker, slot, started, seconds), by start."""
     ran = [(o.worker, slot, o.started, o.seconds) for slot, o in outcomes.items() if o.fresh and o.started > 0]
     return iter(sorted(ran, key=lambda row: (row[2], row[1])))
+
+
+def recorded(workspace: Workspace) -> dict[str, Outcome]:
+    """Units of the last plan that have ended, by slot: of this run and of all before that still hold."""
+    data = workspace.load_plan()
+    if data is None:
+        return {}
+    plan = Plan.from_bytes(data)
+    return {slot: o for slot, o in zip(plan.slots, settled(plan, workspace), strict=True) if o is not None}

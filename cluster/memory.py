@@ -1,10 +1,15 @@
-"""How much memory a process takes, and took at most while something ran."""
+"""How much memory a process takes, and took at most while something ran; how much a worker may take."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 import sys
+from pathlib import Path
+
+import psutil
+
+from cluster.config import ClusterConfig
 
 _HIGH_WATER_RESET = "5"
 
@@ -23,3 +28,26 @@ def peak() -> int:
                 return int(line.split()[1]) * 1024
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024
+
+
+def resident() -> int:
+    """Resident memory of this process now, bytes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def machine() -> int:
+    """Memory of this machine, or of the container that this process is in, bytes."""
+    found = [int(psutil.virtual_memory().total)]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max", or no such file
+            found.append(int(Path(path).read_text()))
+    return min(found)
+
+
+def worker_limit(config: ClusterConfig) -> int | None:
+    """Memory limit of a worker before any is started, bytes; None where it is not known or there is none."""
+    if config.kind == "none":
+        return None
+    if config.memory_limit is None and config.kind == "local":
+        return machine() // config.workers
+    return config.memory_limit

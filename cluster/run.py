@@ -36,6 +36,7 @@ from cluster.events import (
     WorkerLost,
 )
 from cluster.history import summarise
+from cluster.memorylog import MemoryLog
 from cluster.outcome import Outcome, Outcomes
 from cluster.plan import Plan, Settlement
 from cluster.runlog import RunLog
@@ -114,7 +115,8 @@ def execute(
     with _terminable(), storage_errors(workspace.url), workspace.lock:
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
-        driver = _Driver(units, plan, workspace, (*listeners, RunLog(workspace.folder)), retry_failed, retries)
+        heard: tuple[Listener, ...] = (*listeners, RunLog(workspace.folder), MemoryLog(workspace.folder))
+        driver = _Driver(units, plan, workspace, heard, retry_failed, retries)
         driver.tell(RunStarted(dict(driver.open_stages)))
         complete = False
         try:
@@ -206,6 +208,7 @@ class _Driver:
         except BaseException:
             engine.cancel()
             raise
+        self.workspace.save_report(engine.performance_report())
 
     def _check_memory(self, engine: Engine) -> None:
         limit = engine.memory_limit

@@ -6,14 +6,16 @@
     units that failed, with their traceback
 ``running/<batch>.json``
     batches that a worker has begun; tells which unit a lost worker was at
-``plan.json``, ``lock.json``, ``logs/``
-    the plan of the last run, who runs now, what happened
+``plan.json``, ``lock.json``, ``logs/``, ``memory/``, ``reports/``
+    the plan of the last run, who runs now; of every run what happened, the driver's memory, the engine's own report
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from datetime import UTC, datetime
 
 from cluster import markers
 from cluster.lock import Lock
@@ -94,3 +96,17 @@ class Workspace:
     def load_plan(self) -> bytes | None:
         """The plan of the last run, None when there was none."""
         return self.folder.read("plan.json")
+
+    def save_report(self, page: str | None) -> None:
+        """Keep the report of an engine on a run that ended now; without room for it there is none."""
+        if page is not None:
+            with contextlib.suppress(OSError):
+                self.folder.write(f"reports/{datetime.now(UTC):%Y%m%dT%H%M%S}.html", page.encode(), durable=False)
+
+    def driver_memory(self) -> list[list[tuple[float, int]]]:
+        """Memory of the drivers of all runs so far: seconds since the epoch and bytes, a list a run."""
+        runs: list[list[tuple[float, int]]] = []
+        for data in self.folder.read_all("memory"):
+            with contextlib.suppress(ValueError, TypeError):
+                runs.append([(float(at), int(size)) for at, size in json.loads(data)])
+        return sorted(runs)

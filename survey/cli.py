@@ -131,12 +131,20 @@ def init(
 
 
 @app.command()
-def status(outdir: Outdir) -> None:
-    """Say how far a run is."""
+def status(
+    outdir: Outdir,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it until the run is complete or stops.")] = False,
+) -> None:
+    """Say how far a run is, and when it will end."""
     with _answers():
         from survey import pipeline
 
-        typer.echo(str(pipeline.status(outdir)))
+        if watch:
+            from cluster.watch import watch as show
+
+            show(lambda: pipeline.status(outdir).found, sys.stdout)
+        else:
+            typer.echo(str(pipeline.status(outdir)))
 
 
 @app.command()

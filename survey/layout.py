@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 OWN_FILES = frozenset(
     {"cube.zarr", "observations.ecsv", "maps.zarr", "maps", "npred.zarr", "models.yaml", "run.json", "ATTRIBUTION.txt"}
-    | {"dataset.fits", ".survey"}
+    | {"run.html", "dataset.fits", ".survey"}
 )
 
 
@@ -54,6 +54,11 @@ class Layout:
     def record(self) -> str:
         """Provenance, ledger, timings."""
         return self._join("run.json")
+
+    @property
+    def page(self) -> str:
+        """Timeline, memory and links, for a browser."""
+        return self._join("run.html")
 
     @property
     def attribution(self) -> str:

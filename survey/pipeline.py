@@ -18,13 +18,16 @@ from cluster import Unit
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
+from cluster.watch import table
 from cluster.workspace import Workspace
+from survey.capacity import check_capacity
 from survey.changes import changes
 from survey.config import SurveyConfig, load_config
 from survey.events.problems import summary as summarise_problems
 from survey.layout import OWN_FILES, Layout
 from survey.products import Run
 from survey.refusal import Refusal
+from survey.run_page import write_run_page
 from survey.store import urls
 from survey.survey_plan import SurveyPlan, make_plan
 
@@ -101,6 +104,7 @@ def run(
     for line in (*plan.notes, *summarise_problems(plan.problems)):
         log.warning(line)
     check_outdir(plan.layout, overwrite=overwrite)
+    check_capacity(plan, settings.cluster_config)
     workspace = Workspace(plan.layout.work)
     with storage_errors(plan.layout.outdir), workspace.lock:
         create_cube_store(plan, workspace, overwrite=overwrite)
@@ -118,7 +122,8 @@ def run(
                 preload=PRELOAD,
             )
         publish(plan, outcomes, changed=changed, seconds=time.time() - started)
-    made = Run(plan.layout.outdir)
+        made = Run(plan.layout.outdir)
+        write_run_page(plan.layout, made.record)
     if made.record["failed_units"]:
         advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
         raise RunFailed("\n".join([*made.record["failed_units"], advice]))
@@ -178,6 +183,7 @@ class PlanSummary:
     observations: int
     tiles: int
     cube_bytes: int
+    output_bytes: int
     worker_bytes: int
     workers: int
     seconds: float
@@ -192,7 +198,8 @@ class PlanSummary:
                 *rows,
                 f"{'in all':<18} {units:>8} units {left:>8} left, in at most {left} tasks: short units share one",
                 f"{_number(self.observations, 'observation')} on {_number(self.tiles, 'tile')}; "
-                f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression; "
+                f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression, "
+                f"about {self.output_bytes / 1e9:.2f} GB of output; "
                 f"{self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; "
                 f"about {self.seconds:.0f} s of work left, compiling apart",
             ]
@@ -203,8 +210,6 @@ def _number(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-WORKER_BASE = 400_000_000
-"""Bytes that a worker needs before it holds any data: the interpreter and what it imports."""
 SECONDS_OF_UNIT = {
     "observations": 0.12,
     "background": 0.03,
@@ -221,7 +226,8 @@ SECONDS_OF_UNIT = {
 def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Sequence[str] = ()) -> PlanSummary:
     """What a run of a configuration would do; nothing is run or written."""
     from cluster.plan import Plan, Settlement
-    from survey.reduction.graph import cube_bytes, tile_bytes
+    from survey.capacity import output_need, worker_need
+    from survey.reduction.graph import cube_bytes
 
     settings = load_config(config, overrides)
     resolved = make_plan(settings)
@@ -245,7 +251,8 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
         observations=len(resolved.sources),
         tiles=len(resolved.tiles),
         cube_bytes=cube_bytes(resolved),
-        worker_bytes=WORKER_BASE + tile_bytes(resolved),
+        output_bytes=output_need(resolved).likely,
+        worker_bytes=worker_need(resolved, settings.cluster_config.threads).likely,
         workers=settings.cluster_config.workers,
         seconds=seconds,
         lines=(*resolved.notes, *summarise_problems(resolved.problems)),
@@ -308,15 +315,4 @@ class StatusSummary:
     found: RunStatus
 
     def __str__(self) -> str:
-        lines = [f"{'stage':<18} {'units':>8} {'done':>8} {'left':>8} {'set aside':>10} {'failed':>8} {'seconds':>9}"]
-        for name, stage in self.found.stages.items():
-            lines.append(
-                f"{name:<18} {stage.planned:>8} {stage.done:>8} {stage.left:>8} {stage.set_aside:>10} {stage.failed:>8} "
-                f"{stage.seconds:>9.1f}"
-            )
-        lines += [f"{slot}: {reason.splitlines()[0]}" for slot, reason in sorted(self.found.reasons.items())]
-        if self.found.running is not None:
-            lines.append(f"running: {self.found.running}")
-        else:
-            lines.append("complete" if self.found.is_complete else "not running; `survey run` goes on from here")
-        return "\n".join(lines)
+        return "\n".join(table(self.found))

@@ -59,6 +59,9 @@ class Engine(Protocol):
     def cancel(self) -> None:
         """Forget all tasks; none of them still runs when the next one starts."""
 
+    def performance_report(self) -> str | None:
+        """The engine's own report on all tasks so far, a page of HTML; None when it has none."""
+
     def close(self, *, now: bool = False) -> None:
         """End all workers; `now` does not wait for what they are at."""
 

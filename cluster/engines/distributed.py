@@ -6,12 +6,15 @@ An engine derives from `DistributedEngine` and says how its cluster is made and 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import os
 import queue
+import re
 import signal
 import threading
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +29,8 @@ from cluster.config import ClusterConfig
 from cluster.engines.base import Completion
 from cluster.errors import ClusterError, ConfigError, WorkersLost
 
+_ICON = re.compile(r'<link rel="shortcut icon"[^>]*>')
+"""The one thing that Dask's report would load from elsewhere."""
 BATCHES_PER_THREAD = 4
 """Tasks submitted ahead for each thread: enough that none waits for the driver, few enough to adapt."""
 
@@ -49,6 +54,7 @@ class DistributedEngine(ABC):
         self._abandoned = False
         self._names = (f"{uuid.uuid4().hex[:8]}-{n}" for n in itertools.count())
         self._environment = dict(os.environ)
+        self._begun = time.time()
         self._starter = threading.Thread(target=self._start, name="cluster-start", daemon=True)
         self._starter.start()
 
@@ -114,6 +120,8 @@ class DistributedEngine(ABC):
             with dask.config.set(ours), _quiet():
                 self._cluster = self.make_cluster()
                 self._client = Client(self._cluster, set_as_default=False)
+                if has_bokeh():
+                    self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
             self._failure = failure
 
@@ -202,6 +210,23 @@ class DistributedEngine(ABC):
             with contextlib.suppress(Exception):
                 self._client.cancel(futures, force=True)
 
+    def performance_report(self) -> str | None:
+        """Dask's performance report; None where bokeh, which draws it, is not installed."""
+        client = self._client
+        if client is None or client.scheduler is None or not has_bokeh():
+            return None
+        with contextlib.suppress(Exception), _quiet():  # the work is done: no report is no reason to fail
+            page: str = client.sync(
+                client.scheduler.performance_report,
+                start=self._begun,
+                last_count=0,
+                code="",
+                mode="inline",
+                callback_timeout=60,
+            )
+            return _ICON.sub("", page)
+        return None
+
     def close(self, *, now: bool = False) -> None:
         """End all workers."""
         self._closing = True
@@ -226,6 +251,11 @@ class DistributedEngine(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self.close(now=error is not None)
+
+
+def has_bokeh() -> bool:
+    """Whether what draws dashboards and reports is installed."""
+    return importlib.util.find_spec("bokeh") is not None
 
 
 def _variable(setting: str) -> str:

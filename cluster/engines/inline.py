@@ -40,6 +40,10 @@ class Engine:
         """Forget what has been run."""
         self._ended.clear()
 
+    def performance_report(self) -> str | None:
+        """Nothing: there is no scheduler."""
+        return None
+
     def close(self, *, now: bool = False) -> None:
         """Nothing to end."""
 

@@ -14,7 +14,7 @@ from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
-from cluster.engines.distributed import DistributedEngine
+from cluster.engines.distributed import DistributedEngine, has_bokeh
 from cluster.errors import ConfigError
 
 STARTS = 3
@@ -35,7 +35,7 @@ class Engine(DistributedEngine):
     def make_cluster(self) -> LocalCluster:
         """Start scheduler and workers on the loopback."""
         dashboard = self.config.dashboard
-        if dashboard and not _has_bokeh():
+        if dashboard and not has_bokeh():
             raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
         address = "127.0.0.1:0" if dashboard is True else dashboard or None
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
@@ -104,9 +104,3 @@ def _nameless_main() -> Iterator[None]:
     finally:
         for name, value in kept.items():
             setattr(main, name, value)
-
-
-def _has_bokeh() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("bokeh") is not None

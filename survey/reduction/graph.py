@@ -194,6 +194,11 @@ def cube_bytes(plan: SurveyPlan) -> int:
 
 def tile_bytes(plan: SurveyPlan, *, working: float = 2.0) -> int:
     """Bytes of the sums of a tile, times a factor for what is held beside them while observations are added."""
+    return int(sum(variable_bytes(plan).values()) * working)
+
+
+def variable_bytes(plan: SurveyPlan) -> dict[str, int]:
+    """Bytes of each variable of a tile, before compression."""
     sizes = {
         "energy": plan.axes.energy.size,
         "energy_true": plan.axes.energy_true.size,
@@ -202,8 +207,7 @@ def tile_bytes(plan: SurveyPlan, *, working: float = 2.0) -> int:
         "x": min(plan.grid.tile, plan.grid.nx),
     }
     sizes |= {"y_irf": -(-sizes["y"] // plan.grid.cell), "x_irf": -(-sizes["x"] // plan.grid.cell)}
-    total = 0
-    for name in plan.variables:
-        row = CUBE[name]
-        total += math.prod(sizes[dim] for dim in row.dims) * np.dtype(row.dtype).itemsize
-    return int(total * working)
+    rows = {name: CUBE[name] for name in plan.variables}
+    return {
+        name: math.prod(sizes[dim] for dim in row.dims) * np.dtype(row.dtype).itemsize for name, row in rows.items()
+    }

@@ -198,6 +198,33 @@ def test_a_second_driver_is_refused(run, settings, tmp_path):
     assert CliRunner().invoke(cli.app, command(settings, tmp_path)).exit_code == 0
 
 
+def test_a_second_driver_is_told_of_the_first_and_not_stopped_by_a_dead_one(run, settings, tmp_path):
+    script = f"""
+import time
+from cluster.workspace import Workspace
+with Workspace({run.layout.work!r}).lock:
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline() == "held\n"
+        result = CliRunner().invoke(cli.app, command(settings, tmp_path))
+        assert result.exit_code == 2
+        (line,) = (line for line in result.stderr.splitlines() if line.startswith("refused:"))
+        assert f"another run works here (process {first.pid} on " in line
+        assert line.endswith("wait for it, or stop it and run again")
+        shown = CliRunner().invoke(cli.app, ["status", run.outdir])
+        assert f"running: process {first.pid} on " in shown.stdout
+    finally:
+        first.kill()
+        first.communicate()
+    assert Path(run.layout.work, "lock.json").exists()
+    assert CliRunner().invoke(cli.app, ["status", run.outdir, "--watch"]).stdout.splitlines()[-1] == "complete"
+    assert CliRunner().invoke(cli.app, command(settings, tmp_path)).exit_code == 0
+    assert not Path(run.layout.work, "lock.json").exists()
+
+
 def test_half_written_files_are_not_foreign_and_are_removed(run, settings, calm, digest):
     left = [
         Path(run.outdir) / ".run.json.0123456789abcdef.partial",

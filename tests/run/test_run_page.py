@@ -1,0 +1,93 @@
+"""The page that a run leaves: units of all resumed runs, nothing from elsewhere, bounded however big the run was."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import survey
+from cluster import Outcome
+from cluster.events import UnitEnded
+from cluster.history import recorded
+from cluster.workspace import Workspace
+from survey.run_curves import LEFT, RIGHT, ROWS, Clock, memory_curves, timeline
+
+
+def page_of(outdir):
+    return (Path(outdir) / "run.html").read_text()
+
+
+def drawings(page):
+    return [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+
+
+def test_the_page_shows_every_stage_and_needs_nothing_from_elsewhere(finished):
+    page = page_of(finished)
+    units = recorded(Workspace(finished / ".survey"))
+    assert {slot.partition("/")[0] for slot in units} >= {"observations", "tiles", "excess", "pictures"}
+    for stage in {slot.partition("/")[0] for slot in units}:
+        assert f"<td>{stage}</td>" in page
+    assert not re.search(r"(src|href)=.(https?:|//)|@import|url\(", page)
+    links = re.findall(r'<a href="(.*?)"', page)
+    assert "run.json" in links
+    assert all((finished / link).is_file() for link in links)
+    times, memory = drawings(page)
+    assert len(times.findall(".//rect")) > 4
+    assert len(memory.findall("path")) == 3
+
+
+def test_a_resumed_run_shows_the_units_of_both_runs(settings):
+    def stop(event):
+        if isinstance(event, UnitEnded) and event.slot.startswith("tiles/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survey.run(settings, listeners=[stop])
+    outdir = Path(settings["general"]["outdir"])
+    assert not (outdir / "run.html").exists()
+    survey.run(settings, listeners=[])
+    page = page_of(outdir)
+    assert "in 2 runs." in page
+    assert re.search(r"<td>observations</td><td>6</td>", page)
+    assert len(re.findall(r'href="\.survey/logs/', page)) == 2
+
+
+def test_workers_of_their_own_leave_dasks_report(settings):
+    pytest.importorskip("bokeh")
+    settings["cluster"] = {"kind": "local", "workers": 2}
+    run = survey.run(settings, listeners=[])
+    (report,) = (Path(run.outdir) / ".survey" / "reports").iterdir()
+    assert f'href=".survey/reports/{report.name}"' in page_of(run.outdir)
+    text = report.read_text()
+    assert "run_batch" in text
+    assert "cdn.bokeh.org" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"<(script|link)[^>]*(src|href)=.https?:", text)
+
+
+def test_pauses_are_cut_out_of_the_axis():
+    clock = Clock.of([(0.0, 50.0), (40.0, 100.0), (100_000.0, 100_100.0)])
+    assert clock.spans == [(0.0, 100.0), (100_000.0, 100_100.0)]
+    assert [clock.x(at) for at in (0.0, 100.0, 50_000.0, 100_000.0, 100_100.0)] == pytest.approx(
+        [LEFT, (LEFT + RIGHT) / 2, (LEFT + RIGHT) / 2, (LEFT + RIGHT) / 2, RIGHT]
+    )
+    assert [tick["text"] for tick in clock.ticks() if tick["pause"]] == ["pause of 27 h 45 min"]
+    assert Clock.of([]).x(5.0) == LEFT
+
+
+def test_a_run_of_many_units_and_workers_is_drawn_with_few_shapes():
+    ran = {
+        f"{stage}/{n}": Outcome(
+            "done", "k", seconds=1.0, started=n // 200 + shift, worker=f"w:{n % 200}", peak_memory=n
+        )
+        for stage, shift in (("observations", 0.0), ("tiles", 60.0))
+        for n in range(10_000)
+    }
+    clock = Clock.of([(one.started, one.started + one.seconds) for one in ran.values()])
+    drawn = timeline(ran, clock, {"observations": "#000", "tiles": "#fff"})
+    assert (len(drawn["rows"]), drawn["others"]) == (ROWS, 200 - ROWS)
+    assert sum(len(row["bars"]) for row in drawn["rows"]) == 2 * ROWS
+    curves = memory_curves(ran, clock, [[(0.0, 7), (30.0, 9)]])["curves"]
+    assert [curve["name"] for curve in curves] == ["largest worker", "worker in the middle", "driver"]
+    assert len(json.dumps(curves)) < 20_000
