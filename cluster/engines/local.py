@@ -15,7 +15,7 @@ from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
 from cluster.engines.distributed import DistributedEngine
-from cluster.errors import ConfigError
+from cluster.engines.security import dashboard_address, security
 
 STARTS = 3
 """How often a cluster is started before it is given up."""
@@ -35,9 +35,8 @@ class Engine(DistributedEngine):
     def make_cluster(self) -> LocalCluster:
         """Start scheduler and workers on the loopback."""
         dashboard = self.config.dashboard
-        if dashboard and not _has_bokeh():
-            raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
-        address = "127.0.0.1:0" if dashboard is True else dashboard or None
+        address = dashboard_address(dashboard)
+        credentials = security(self.config)
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
         self._main = _nameless_main()
         self._main.__enter__()
@@ -49,6 +48,9 @@ class Engine(DistributedEngine):
             "silence_logs": logging.CRITICAL,
             # Without a dashboard the scheduler still serves its state: at a free port, not at one that others fight for.
             "scheduler_kwargs": {} if address else {"dashboard_address": "127.0.0.1:0"},
+            # Workers serve their state too; nobody but this machine need see it.
+            "worker_dashboard_address": "127.0.0.1:0",
+            **({"security": credentials, "protocol": "tls://"} if credentials is not None else {}),
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
         try:
@@ -104,9 +106,3 @@ def _nameless_main() -> Iterator[None]:
     finally:
         for name, value in kept.items():
             setattr(main, name, value)
-
-
-def _has_bokeh() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("bokeh") is not None
