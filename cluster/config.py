@@ -127,7 +127,7 @@ class ClusterConfig(BaseModel):
     def _has_engine(cls, kind: str) -> str:
         if importlib.util.find_spec(engine_module(kind)) is None:
             raise ValueError(
-                f"cluster.kind {kind!r} is not there yet, it arrives with the cluster stage; use local or none"
+                f"cluster.kind {kind!r} is not there yet, use local, none, slurm, pbs, htcondor, kubernetes or existing"
             )
         return kind
 
@@ -154,19 +154,19 @@ class ClusterConfig(BaseModel):
         for name in defaults:
             given = name in self.model_fields_set and getattr(self, name) != defaults[name].default
             if given and name not in FIELDS[self.kind] and not (name == "options" and not self.options):
-                lines.append(f"cluster.{name}: kind {self.kind} has no place for it; take it out")
+                lines.append(f"{name}: kind {self.kind} has no place for it; take it out")
         for name, why in NEEDED.get(self.kind, {}).items():
             if getattr(self, name) == defaults[name].default:
-                lines.append(f"cluster.{name}: missing, kind {self.kind} needs it: {why}")
+                lines.append(f"{name}: missing, kind {self.kind} needs it: {why}")
         if self.kind == "existing" and (self.address is None) == (self.scheduler_file is None):
-            lines.append("cluster: kind existing needs either address or scheduler_file")
+            lines.append("kind existing needs either address or scheduler_file")
         files = {name: getattr(self, name) for name in _TLS[1:]}
         if any(files.values()) and not (self.tls and all(files.values())):
-            lines.append("cluster.tls: files need tls: true and all of tls_ca, tls_cert and tls_key")
+            lines.append("tls: files need tls: true and all of tls_ca, tls_cert and tls_key")
         if self.kind == "existing" and self.tls and not any(files.values()):
-            lines.append("cluster.tls: kind existing needs tls_ca, tls_cert and tls_key")
+            lines.append("tls: kind existing needs tls_ca, tls_cert and tls_key")
         if self.jobs is not None and self.workers % self.jobs:
-            lines.append(f"cluster.jobs: found {self.jobs}, which does not divide cluster.workers, {self.workers}")
+            lines.append(f"jobs: found {self.jobs}, which does not divide cluster.workers, {self.workers}")
         if lines:
             raise ValueError("; ".join(lines))
         return self
