@@ -60,7 +60,7 @@ def test_memory_that_is_none_is_refused(text):
 
 
 def test_engines_to_come_are_refused_by_name():
-    with pytest.raises(ValueError, match="cluster.kind 'gateway' is not there yet"):
+    with pytest.raises(ValueError, match=r"cluster\.kind 'gateway' is not there yet"):
         ClusterConfig(kind="gateway")
 
 
