@@ -14,13 +14,14 @@ else
 unexport SURVEY_DATA
 endif
 
-.PHONY: help demo test lint parity bench torture torture-short schema clean
+.PHONY: help demo test lint parity bench torture torture-short test-slurm schema clean
 
 help:
 	@echo "make demo     simulate a small survey, map it, and say where the pictures are"
 	@echo "make test     linters, types, layers and the fast test suite"
 	@echo "make parity   compare with Gammapy 2.1, in an environment of its own"
 	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md and MODELS.md"
+	@echo "make test-slurm  install and start a SLURM on this machine (as root), and run surveys in its jobs"
 	@echo "make torture  kill processes at random; writes docs/reliability.md"
 
 $(STAMP): pyproject.toml
@@ -51,7 +52,11 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not parity and not torture"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not parity and not torture and not slurm"
+
+test-slurm: $(STAMP)
+	tests/slurm/start_slurm.sh
+	$(BIN)/python -m pytest tests/slurm -m slurm
 
 parity: $(STAMP) $(PEER_STAMP)
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m pytest tests/parity -m parity

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["local", "none", "slurm", "pbs", "htcondor", "kubernetes", "gateway", "existing"]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", re.IGNORECASE)
+_WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
+_TLS = ("tls", "tls_ca", "tls_cert", "tls_key")
+
+_COMMON = ("kind", "workers", "options", "preload", "worker_timeout")
+_OWN = ("threads", "memory", "interface", "scratch", "dashboard", *_TLS)
+_BATCH = (*_COMMON, *_OWN, "jobs", "walltime", "account", "setup")
+#: The fields that each kind has a place for. `none` takes all, so that a file of any kind can be debugged with it.
+FIELDS: Mapping[str, frozenset[str]] = {
+    "local": frozenset((*_COMMON, *_OWN)),
+    "slurm": frozenset((*_BATCH, "queue")),
+    "pbs": frozenset((*_BATCH, "queue")),
+    "htcondor": frozenset(_BATCH),
+    "kubernetes": frozenset((*_COMMON, "threads", "memory", "scratch", "setup", "dashboard")),
+    "gateway": frozenset((*_COMMON, "threads", "memory", "address")),
+    "existing": frozenset((*_COMMON, "address", "scheduler_file", *_TLS)),
+}
+#: The fields that a kind cannot do without, and why.
+NEEDED: Mapping[str, Mapping[str, str]] = {
+    "slurm": {"memory": "a job asks for an amount, for example '4 GB'"},
+    "pbs": {"memory": "a job asks for an amount, for example '4 GB'"},
+    "htcondor": {"memory": "a job asks for an amount, for example '4 GB'"},
+    "kubernetes": {"memory": "a pod asks for an amount, for example '4 GB'"},
+    "gateway": {"address": "the gateway's URL, for example https://hub.example.org/services/dask-gateway"},
+}
 
 
 def _as_text(value: Any) -> Any:
@@ -32,13 +57,30 @@ def parse_memory(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def parse_walltime(text: str) -> int:
+    """Seconds in a text such as ``12:00:00`` or ``2-00:00:00``.
+
+    Raises
+    ------
+    ValueError
+        When the text is not such a time, or is zero.
+    """
+    match = _WALLTIME.fullmatch(text.strip())
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    if not total:
+        raise ValueError(f"{text!r} is not a time limit; write HH:MM:SS or D-HH:MM:SS, in quotes")
+    return total
+
+
 class ClusterConfig(BaseModel):
     """Where a run's units are executed. The same fields serve every kind of cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     kind: Kind = "local"
-    """local: processes on this machine; none: in this process, for debugging; the others name a batch system."""
+    """local: processes on this machine; none: in this process, for debugging, whatever else the section says; existing:
+    a scheduler that runs already; the others name a batch system or service that starts workers."""
     workers: Annotated[int, Field(ge=1)] = 2
     """Worker processes."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -46,9 +88,9 @@ class ClusterConfig(BaseModel):
     memory: Annotated[str, BeforeValidator(_as_text)] = "auto"
     """Memory limit of a worker, for example '2 GB'; auto shares the machine's memory between the workers."""
     jobs: Annotated[int, Field(ge=1)] | None = None
-    """Batch jobs to submit, when a job holds several workers."""
+    """Batch jobs to submit, when a job holds several workers; one job a worker by default."""
     walltime: str | None = None
-    """Time limit of a batch job, HH:MM:SS."""
+    """Time limit of a batch job, HH:MM:SS or D-HH:MM:SS. Workers leave before it, and other jobs replace them."""
     queue: str | None = None
     """Queue or partition of a batch system."""
     account: str | None = None
@@ -60,17 +102,33 @@ class ClusterConfig(BaseModel):
     setup: tuple[str, ...] = ()
     """Shell lines that a batch job runs before its workers start."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Passed as they are to the engine's own constructor."""
+    """Passed as they are to the engine's own constructor; lists and mappings are added to what the other fields say."""
     dashboard: bool | str = False
     """Dask's dashboard: off, on the loopback at a free port (true), or at 'host:port'."""
     preload: tuple[str, ...] = ()
     """Modules that workers import when they start."""
+    worker_timeout: Annotated[int, Field(ge=1)] | None = None
+    """Seconds without any worker after which a run gives up: 120 by default, a day where workers queue."""
+    address: str | None = None
+    """Of a scheduler that runs already, such as tcp://node1:8786, or of a gateway."""
+    scheduler_file: str | None = None
+    """File that a scheduler that runs already has written with its address, instead of `address`."""
+    tls: bool = False
+    """Encrypt and authenticate what scheduler and workers say; with temporary credentials where no files are named."""
+    tls_ca: str | None = None
+    """File of the certificate authority, PEM."""
+    tls_cert: str | None = None
+    """File of the certificate, PEM."""
+    tls_key: str | None = None
+    """File of the certificate's key, PEM."""
 
     @field_validator("kind")
     @classmethod
     def _has_engine(cls, kind: str) -> str:
         if importlib.util.find_spec(engine_module(kind)) is None:
-            raise ValueError(f"cluster.kind {kind!r} is not there yet; use local or none")
+            raise ValueError(
+                f"cluster.kind {kind!r} is not there yet, use local, none, slurm, pbs, htcondor, kubernetes or existing"
+            )
         return kind
 
     @field_validator("memory")
@@ -79,6 +137,44 @@ class ClusterConfig(BaseModel):
         if memory != "auto":
             parse_memory(memory)
         return memory
+
+    @field_validator("walltime")
+    @classmethod
+    def _is_walltime(cls, walltime: str | None) -> str | None:
+        if walltime is not None:
+            parse_walltime(walltime)
+        return walltime
+
+    @model_validator(mode="after")
+    def _suits_its_kind(self) -> Self:
+        if self.kind == "none":
+            return self
+        lines = []
+        defaults = type(self).model_fields
+        for name in defaults:
+            given = name in self.model_fields_set and getattr(self, name) != defaults[name].default
+            if given and name not in FIELDS[self.kind] and not (name == "options" and not self.options):
+                lines.append(f"{name}: kind {self.kind} has no place for it; take it out")
+        for name, why in NEEDED.get(self.kind, {}).items():
+            if getattr(self, name) == defaults[name].default:
+                lines.append(f"{name}: missing, kind {self.kind} needs it: {why}")
+        if self.kind == "existing" and (self.address is None) == (self.scheduler_file is None):
+            lines.append("kind existing needs either address or scheduler_file")
+        files = {name: getattr(self, name) for name in _TLS[1:]}
+        if any(files.values()) and not (self.tls and all(files.values())):
+            lines.append("tls: files need tls: true and all of tls_ca, tls_cert and tls_key")
+        if self.kind == "existing" and self.tls and not any(files.values()):
+            lines.append("tls: kind existing needs tls_ca, tls_cert and tls_key")
+        if self.jobs is not None and self.workers % self.jobs:
+            lines.append(f"jobs: found {self.jobs}, which does not divide cluster.workers, {self.workers}")
+        if lines:
+            raise ValueError("; ".join(lines))
+        return self
+
+    @property
+    def workers_a_job(self) -> int:
+        """Worker processes in a batch job."""
+        return self.workers // self.jobs if self.jobs else 1
 
     @property
     def memory_limit(self) -> int | None:

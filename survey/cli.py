@@ -130,6 +130,16 @@ def init(
         typer.echo(f"wrote {path}; edit it, then: survey validate {path}; survey run {path}")
 
 
+@app.command("job-script")
+def job_script(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Print what CONFIG would submit to a batch system or to Kubernetes. Submits nothing."""
+    with _answers():
+        settings = _load(config, overrides or (), check_paths=False)
+        from cluster.engines.base import job_script as script_of
+
+        typer.echo(script_of(settings.cluster_config).rstrip())
+
+
 @app.command()
 def status(
     outdir: Outdir,

@@ -256,10 +256,8 @@ def _simulate_archive(
             return SimulationReport(url, kept["observations"], kept["n_events"], kept["events"], written=False)
     root = urls.join(url + ".survey", "store", stem)
     made = _simulate_store(plan, settings, root, False, listeners)
-    cluster = settings.cluster_config
-    report = ingest(
-        root, url, workers=cluster.workers, kind=cluster.kind, overwrite=overwrite, listeners=listeners, strict=True
-    )
+    cluster = settings.cluster_config.model_dump(exclude_defaults=True)
+    report = ingest(root, url, cluster=cluster, overwrite=overwrite, listeners=listeners, strict=True)
     kept = {"key": key, "observations": report.n_observations, "n_events": report.n_events, "events": dict(made.events)}
     urls.write_bytes(record, json.dumps(kept).encode())
     for name, content in {**plan.templates, **({MODELS: plan.sky.encode()} if plan.sky else {})}.items():

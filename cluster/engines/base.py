@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol, Self
 
 from cluster.config import ClusterConfig, engine_module
@@ -70,6 +71,16 @@ class Engine(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
 
 
+#: The extra of this package that a kind needs.
+EXTRAS = {
+    "slurm": "slurm",
+    "pbs": "pbs",
+    "htcondor": "htcondor",
+    "kubernetes": "kubernetes",
+    "gateway": "gateway",
+}
+
+
 def open_engine(config: ClusterConfig, *, preload: Sequence[str] = ()) -> Engine:
     """The engine that a configuration asks for. Workers start in the background, while the caller goes on.
 
@@ -78,11 +89,34 @@ def open_engine(config: ClusterConfig, *, preload: Sequence[str] = ()) -> Engine
     ConfigError
         When the kind is not there, or a package that it needs is not installed.
     """
+    module = _module(config)
+    return module.Engine(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))
+
+
+def job_script(config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:
+    """What an engine submits: a job script or a manifest.
+
+    Raises
+    ------
+    ConfigError
+        When the kind submits nothing, or a package that it needs is not installed.
+    """
+    module = _module(config)
+    if not hasattr(module, "job_script"):
+        raise ConfigError(
+            f"cluster.kind {config.kind!r} submits nothing; job scripts are of batch systems and kubernetes"
+        )
+    return module.job_script(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))
+
+
+def _module(config: ClusterConfig) -> ModuleType:
     name = engine_module(config.kind)
     if importlib.util.find_spec(name) is None:
         raise ConfigError(f"cluster.kind {config.kind!r} is not there yet; use local or none")
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ImportError as missing:
-        raise ConfigError(f"cluster.kind {config.kind!r} needs {missing.name}, which is not installed") from missing
-    return module.Engine(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))
+        how = f": pip install 'gammasurvey[{EXTRAS[config.kind]}]'" if config.kind in EXTRAS else ""
+        raise ConfigError(
+            f"cluster.kind {config.kind!r} needs {missing.name}, which is not installed{how}"
+        ) from missing

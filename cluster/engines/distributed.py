@@ -38,6 +38,9 @@ BATCHES_PER_THREAD = 4
 class DistributedEngine(ABC):
     """Tasks as futures of a `distributed` client."""
 
+    patience = 120
+    """Seconds without any worker after which a run gives up, unless the configuration says how many."""
+
     def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
         self.config = config
         self.preload = tuple(preload)
@@ -66,12 +69,20 @@ class DistributedEngine(ABC):
     def end_cluster(self, cluster: Any, *, now: bool) -> None:
         """End the cluster; `now` does not wait for what workers are at."""
 
+    def make_client(self, cluster: Any) -> Client:
+        """Connect to the cluster; called after `make_cluster`, in the same thread."""
+        return Client(cluster, set_as_default=False)
+
+    def renew(self, client: Client) -> None:
+        """Make sure that nothing of what was cancelled still runs."""
+        client.restart(timeout=180)
+
     def settings(self) -> dict[str, Any]:
         """Dask's settings that scheduler and workers start with."""
         return {
             # A batch whose worker died comes back here at once, to be split: dask does not know its units.
             "distributed.scheduler.allowed-failures": 0,
-            "distributed.scheduler.no-workers-timeout": "120s",
+            "distributed.scheduler.no-workers-timeout": f"{self.config.worker_timeout or self.patience}s",
             "distributed.scheduler.worker-ttl": "120s",
             "distributed.comm.timeouts.connect": "60s",
             # Workers hold no results worth spilling, and a paused worker never resumes when its memory is not dask's.
@@ -119,7 +130,7 @@ class DistributedEngine(ABC):
             ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
             with dask.config.set(ours), _quiet():
                 self._cluster = self.make_cluster()
-                self._client = Client(self._cluster, set_as_default=False)
+                self._client = self.make_client(self._cluster)
                 if has_bokeh():
                     self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
@@ -151,7 +162,7 @@ class DistributedEngine(ABC):
         if self._abandoned:
             # What runs on from before would write over what comes now.
             self._abandoned = False
-            client.restart(timeout=180)
+            self.renew(client)
         wish: dict[str, Any] = {}
         if worker is not None:
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])

@@ -15,6 +15,7 @@ from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
 from cluster.engines.distributed import DistributedEngine, has_bokeh
+from cluster.engines.security import dashboard_address, security
 from cluster.errors import ConfigError
 
 STARTS = 3
@@ -37,7 +38,8 @@ class Engine(DistributedEngine):
         dashboard = self.config.dashboard
         if dashboard and not has_bokeh():
             raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
-        address = "127.0.0.1:0" if dashboard is True else dashboard or None
+        address = dashboard_address(dashboard)
+        credentials = security(self.config)
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
         self._main = _nameless_main()
         self._main.__enter__()
@@ -49,6 +51,9 @@ class Engine(DistributedEngine):
             "silence_logs": logging.CRITICAL,
             # Without a dashboard the scheduler still serves its state: at a free port, not at one that others fight for.
             "scheduler_kwargs": {} if address else {"dashboard_address": "127.0.0.1:0"},
+            # Workers serve their state too; nobody but this machine need see it.
+            "worker_dashboard_address": "127.0.0.1:0",
+            **({"security": credentials, "protocol": "tls://"} if credentials is not None else {}),
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
         try:

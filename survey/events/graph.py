@@ -89,7 +89,7 @@ class Runner:
     ----------
     workspace : str
         Where the bookkeeping is.
-    workers, kind : int, str
+    workers, kind, cluster
         Of the cluster.
     retry_failed : bool
         Try again what failed or was set aside.
@@ -103,11 +103,12 @@ class Runner:
         *,
         workers: int = 2,
         kind: str = "local",
+        cluster: Mapping[str, Any] | None = None,
         retry_failed: bool = False,
         listeners: Sequence[Any] | None = None,
     ) -> None:
         self.workspace = Workspace(workspace)
-        self.config = ClusterConfig.model_validate({"kind": kind, "workers": workers})
+        self.config = ClusterConfig.model_validate({"kind": kind, "workers": workers} if cluster is None else cluster)
         self.retry_failed = retry_failed
         self.listeners = listeners
 

@@ -99,6 +99,7 @@ def ingest(
     *,
     workers: int = 2,
     kind: str = "local",
+    cluster: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     index_hdu: int | None = None,
     roots: Sequence[str | PathLike[str]] = (),
@@ -116,7 +117,9 @@ def ingest(
     out : path or str
         The archive: a path or any fsspec URL. Its bookkeeping lies beside it, in ``<out>.survey``.
     workers, kind : int, str
-        The cluster to run on, see `cluster.config.ClusterConfig`.
+        The cluster to run on.
+    cluster : mapping, optional
+        The fields of `cluster.config.ClusterConfig`, instead of those two.
     overwrite : bool
         Replace an archive of other data stores.
     index_hdu, roots, strict
@@ -147,7 +150,7 @@ def ingest(
         raise Refusal(f"{paths}: no observation that can be read")
     _check_output(url, store, overwrite=overwrite)
     with graph.Runner(
-        url + ".survey", workers=workers, kind=kind, retry_failed=retry_failed, listeners=listeners
+        url + ".survey", workers=workers, kind=kind, cluster=cluster, retry_failed=retry_failed, listeners=listeners
     ) as run:
         sources = sorted(store.sources, key=lambda source: (source.obs_id, source.identity))
         counted = run(graph.count_units(sources))

@@ -101,8 +101,9 @@ REFUSED = [
         id="spectra of regions",
     ),
     pytest.param(
-        "cluster.kind=slurm",
-        "cluster.kind: found 'slurm', 'slurm' is not there yet; use local or none",
+        "cluster.kind=gateway",
+        "cluster.kind: found 'gateway', 'gateway' is not there yet, "
+        "use local, none, slurm, pbs, htcondor, kubernetes or existing",
         id="a kind of cluster",
     ),
 ]

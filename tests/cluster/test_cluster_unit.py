@@ -59,10 +59,32 @@ def test_memory_that_is_none_is_refused(text):
         ClusterConfig(memory=text)
 
 
-@pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor", "kubernetes", "gateway", "existing"])
-def test_engines_to_come_are_refused_by_name(kind):
-    with pytest.raises(ValueError, match=f"cluster.kind '{kind}' is not there yet"):
-        ClusterConfig(kind=kind)
+def test_engines_to_come_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"cluster\.kind 'gateway' is not there yet"):
+        ClusterConfig(kind="gateway")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"kind": "slurm"}, "memory: missing, kind slurm needs it"),
+        ({"kind": "htcondor", "memory": "1 GB", "queue": "a"}, "queue: kind htcondor has no place for it"),
+        ({"kind": "kubernetes", "memory": "1 GB", "walltime": "01:00:00"}, "walltime: kind kubernetes has no place"),
+        ({"kind": "existing"}, "kind existing needs either address or scheduler_file"),
+        ({"kind": "existing", "address": "a", "threads": 2}, "threads: kind existing has no place for it"),
+        ({"kind": "pbs", "memory": "1 GB", "workers": 3, "jobs": 2}, "jobs: found 2, which does not divide"),
+        ({"account": "x"}, "account: kind local has no place for it; take it out"),
+        ({"kind": "slurm", "memory": "1 GB", "walltime": "1h"}, "'1h' is not a time limit; write HH:MM:SS"),
+        ({"tls": True, "tls_ca": "a"}, "tls: files need tls: true and all of"),
+    ],
+)
+def test_fields_that_do_not_suit_the_kind_are_refused_by_name(fields, line):
+    with pytest.raises(ValueError, match=line):
+        ClusterConfig(**fields)
+
+
+def test_none_takes_the_section_of_any_kind():
+    assert ClusterConfig(kind="none", queue="long", walltime="01:00:00", address="a").kind == "none"
 
 
 def test_unknown_fields_are_refused():

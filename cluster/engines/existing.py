@@ -1,0 +1,97 @@
+"""Workers of a scheduler that runs already: `cluster.kind: existing`.
+
+The scheduler and its workers belong to someone else: their number, size and settings are theirs, they are never
+restarted, and they are left running. They need this package, and must see the same files.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from distributed import Client, Worker, WorkerPlugin
+
+from cluster.config import ClusterConfig
+from cluster.engines.distributed import BATCHES_PER_THREAD, DistributedEngine
+from cluster.engines.security import security
+from cluster.errors import ClusterError, ConfigError
+
+CONNECT = 30
+"""Seconds that the scheduler has to answer."""
+WAIT = 600
+"""Seconds that batches of a run that was stopped have to end."""
+
+
+class Engine(DistributedEngine):
+    """A client of a scheduler that is given by its address or its file."""
+
+    def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
+        super().__init__(config, preload=preload)
+        workers = self.client().scheduler_info(n_workers=-1)["workers"].values()
+        if workers:
+            self.n_workers = len(workers)
+            self.threads = max(worker["nthreads"] for worker in workers)
+            self.window = BATCHES_PER_THREAD * sum(worker["nthreads"] for worker in workers)
+            limits = [worker["memory_limit"] for worker in workers if worker.get("memory_limit")]
+            self.memory_limit = min(limits, default=None)
+
+    def make_cluster(self) -> None:
+        """There is one."""
+
+    def make_client(self, cluster: Any) -> Client:
+        """Connect to the scheduler and have its workers import what is needed."""
+        config = self.config
+        credentials = security(config)
+        given: dict[str, Any] = (
+            {"address": config.address} if config.address else {"scheduler_file": config.scheduler_file}
+        )
+        try:
+            client = Client(**given, security=credentials, timeout=CONNECT, set_as_default=False, **config.options)
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
+            where = config.address or config.scheduler_file
+            hint = "" if config.tls or "tls" not in str(error).lower() else "; it may want cluster.tls"
+            raise ConfigError(f"no scheduler answers at {where}{hint}: {' '.join(str(error).split())}") from error
+        if self.preload:
+            client.register_plugin(_Preload(self.preload), name="survey-preload")
+        return client
+
+    def end_cluster(self, cluster: Any, *, now: bool) -> None:
+        """It goes on."""
+
+    def cancel(self) -> None:
+        """Forget all tasks, and wait for those that have begun: nothing else may write what they write."""
+        keys = {str(future.key) for future in self._futures.values()}
+        super().cancel()
+        self._abandoned = False
+        if keys and self._client is not None:
+            self._await_end(self._client, keys)
+
+    def _await_end(self, client: Client, keys: set[str]) -> None:
+        limit = time.monotonic() + WAIT
+        while any(client.run(_at_work, sorted(keys), on_error="ignore").values()):
+            if time.monotonic() > limit:
+                raise ClusterError(f"workers have not ended what they were at after {WAIT} s; see to them")
+            time.sleep(0.2)
+
+
+class _Preload(WorkerPlugin):
+    """Imports modules on workers, on those that come later too."""
+
+    name = "survey-preload"
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self.modules = tuple(modules)
+
+    def setup(self, worker: Worker) -> None:
+        """Import; a module that is missing is left to the unit that needs it."""
+        for module in self.modules:
+            try:
+                importlib.import_module(module)
+            except Exception:
+                continue
+
+
+def _at_work(keys: list[str], dask_worker: Worker) -> bool:
+    return not set(keys).isdisjoint(dask_worker.active_keys)

@@ -1,0 +1,103 @@
+"""Workers in Kubernetes pods: `cluster.kind: kubernetes`, through the Dask operator.
+
+The manifest of a ``DaskCluster`` is made here, from the common fields and from the options that shape pods; the other
+options go to `dask_kubernetes.operator.KubeCluster`. The operator replaces pods that end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from dask_kubernetes.operator.kubecluster import KubeCluster
+from dask_kubernetes.operator.kubecluster.kubecluster import make_cluster_spec
+
+from cluster.config import ClusterConfig
+from cluster.engines.distributed import DistributedEngine
+from cluster.engines.remote import variables
+from cluster.engines.security import LOOPBACK
+from cluster.errors import ConfigError
+
+#: Options that shape the manifest.
+_OF_THE_PODS = ("name", "image", "env", "resources", "scheduler_service_type", "idle_timeout")
+#: Options that would put another manifest in the place of ours.
+_TAKEN = ("custom_cluster_spec", "n_workers", "worker_command")
+
+
+class Engine(DistributedEngine):
+    """Pods of a ``DaskCluster``; the driver reaches the scheduler through the operator's service, or a port forward."""
+
+    patience = 86400
+
+    def make_cluster(self) -> KubeCluster:
+        """Create the resource."""
+        options = {name: value for name, value in self.config.options.items() if name not in _OF_THE_PODS}
+        return KubeCluster(custom_cluster_spec=self.manifest(), **{"quiet": True, **options})
+
+    def end_cluster(self, cluster: KubeCluster, *, now: bool) -> None:
+        """Delete the resource, and all pods with it."""
+        with contextlib.suppress(TimeoutError):
+            cluster.close(timeout=30)
+
+    def manifest(self) -> dict[str, Any]:
+        """The ``DaskCluster`` resource.
+
+        Raises
+        ------
+        ConfigError
+            When an option is missing, or is ours.
+        """
+        config, options = self.config, self.config.options
+        if not options.get("image"):
+            raise ConfigError("cluster.options.image: missing; give a container image that has this package")
+        if taken := [name for name in _TAKEN if name in options]:
+            raise ConfigError(f"cluster.options.{taken[0]}: is made from the other fields of cluster; take it out")
+        if isinstance(config.dashboard, str):
+            raise ConfigError("cluster.dashboard: kind kubernetes serves it in the scheduler's pod; say true or false")
+        assert config.memory_limit is not None
+        told = variables(self.settings(), self.environment(), scheduler=True)
+        extra = options.get("env") or {}
+        env = [{"name": name, "value": value} for name, value in told.items()]
+        env += [{"name": k, "value": str(v)} for k, v in extra.items()] if isinstance(extra, dict) else list(extra)
+        amounts = {"cpu": str(config.threads), "memory": str(config.memory_limit)}
+        resources = options.get("resources") or {"requests": amounts, "limits": amounts}
+        spec = make_cluster_spec(
+            name=options.get("name") or f"survey-{uuid.uuid4().hex[:8]}",
+            image=options["image"],
+            n_workers=config.workers,
+            resources=resources,
+            env=env,
+            worker_command="unused",
+            scheduler_service_type=options.get("scheduler_service_type", "ClusterIP"),
+            idle_timeout=options.get("idle_timeout", 0),
+        )
+        # The commands that dask-kubernetes would write are gone from distributed.
+        worker = spec["spec"]["worker"]["spec"]["containers"][0]
+        worker["args"] = self._worker()
+        worker["ports"] = []
+        scheduler = spec["spec"]["scheduler"]["spec"]["containers"][0]
+        scheduler["args"] = ["python", "-m", "distributed.cli.dask_scheduler", "--host", "0.0.0.0"]
+        if not config.dashboard:
+            scheduler["args"].append("--no-dashboard")
+        return spec
+
+    def _worker(self) -> list[str]:
+        config = self.config
+        command = ["python", "-m", "distributed.cli.dask_worker", "--name", "$(DASK_WORKER_NAME)"]
+        command += ["--nthreads", str(config.threads), "--memory-limit", str(config.memory_limit)]
+        command += ["--no-dashboard", "--dashboard-address", LOOPBACK]
+        if config.scratch is not None:
+            command += ["--local-directory", config.scratch]
+        if config.setup:
+            return ["sh", "-c", "\n".join((*config.setup, 'exec "$@"')), "sh", *command]
+        return command
+
+
+def job_script(config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:
+    """The manifest as YAML; nothing is created."""
+    shown = Engine.__new__(Engine)
+    shown.config, shown.preload = config, tuple(preload)
+    return yaml.safe_dump(shown.manifest(), sort_keys=False)

@@ -1,0 +1,87 @@
+"""Stand-ins for the commands of batch systems: a job is a local process group, its id the number of its leader."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import psutil
+
+RUN = """\
+#!{python}
+import os, re, shlex, signal, subprocess, sys
+from pathlib import Path
+
+folder = Path({folder!r})
+text = Path(sys.argv[-1]).read_text()
+condor = {condor!r}
+if condor:
+    quoted = re.search(r'^Arguments = "(.*)"$', text, re.M | re.S)[1].replace('""', '"')
+    arguments, word, inside, at = [], "", False, 0
+    while at < len(quoted):  # the rules of a submit file: '' inside quotes is a quote
+        one = quoted[at]
+        if one == "'" and inside and quoted[at + 1 : at + 2] == "'":
+            word, at = word + "'", at + 1
+        elif one == "'":
+            inside = not inside
+        elif one == " " and not inside:
+            arguments, word = [*arguments, word], ""
+        else:
+            word += one
+        at += 1
+    command = [re.search(r"^Executable = (.*)$", text, re.M)[1], *arguments, word]
+else:
+    command = ["/bin/bash", "-s"]
+with open(folder / "output", "a") as output:
+    job = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, cwd=folder, text=True
+    )
+if not condor:
+    job.stdin.write(text)
+job.stdin.close()
+(folder / f"job-{{job.pid}}").write_text(text)
+print({answer!r}.format(job.pid))
+"""
+
+CANCEL = """\
+#!{python}
+import os, signal, sys
+
+try:
+    os.killpg(int(float(sys.argv[-1].partition(".")[0])), signal.SIGKILL)
+except ProcessLookupError:
+    sys.exit("no such job")
+"""
+
+COMMANDS = {
+    "slurm": ("sbatch", "scancel", "Submitted batch job {}"),
+    "pbs": ("qsub", "qdel", "{}.server"),
+    "htcondor": ("condor_submit", "condor_rm", "1 job(s) submitted to cluster {}."),
+}
+
+
+def install(kind, folder):
+    """Put the commands of a batch system into a folder, which is to be first on PATH."""
+    submit, cancel, answer = COMMANDS[kind]
+    values = {"python": sys.executable, "folder": str(folder), "condor": kind == "htcondor", "answer": answer}
+    for name, text in ((submit, RUN), (cancel, CANCEL)):
+        path = Path(folder) / name
+        path.write_text(text.format(**values))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def jobs(folder):
+    """Numbers of all jobs that were submitted."""
+    return sorted(int(path.name[4:]) for path in Path(folder).glob("job-*"))
+
+
+def alive(folder):
+    """Numbers of the jobs that still run."""
+    groups = set()
+    for process in psutil.process_iter(["status"]):
+        if process.info["status"] != psutil.STATUS_ZOMBIE:  # not every machine's first process reaps
+            try:
+                groups.add(os.getpgid(process.pid))
+            except ProcessLookupError:
+                continue
+    return [job for job in jobs(folder) if job in groups]

@@ -1,0 +1,187 @@
+"""Batch systems: what is submitted, and runs through stand-ins for the commands that submit."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import batch_systems
+import cluster_jobs
+import pytest
+from test_cluster_local import contents, plan
+
+from cluster import ConfigError
+from cluster.config import ClusterConfig
+from cluster.engines.base import job_script, open_engine
+from cluster.events import UnitEnded
+from cluster.run import execute
+
+pytest.importorskip("dask_jobqueue")
+
+FIELDS = {
+    "workers": 4,
+    "jobs": 2,
+    "threads": 3,
+    "memory": "4 GiB",
+    "walltime": "2-03:00:00",
+    "account": "gamma",
+    "interface": "lo",
+    "scratch": "/scratch",
+    "setup": ["module load python", "export A='b c'"],
+    "preload": ["cluster_jobs"],
+}
+
+
+def lines(kind, **more):
+    return job_script(ClusterConfig(kind=kind, **{**FIELDS, **more})).splitlines()
+
+
+def check_worker(command):
+    for words in (
+        "-m distributed.cli.dask_worker tcp://SCHEDULER:PORT",
+        "--nthreads 3 --memory-limit 4.00GiB --nworkers 2 --nanny",
+        "--local-directory /scratch",
+        "--no-dashboard --dashboard-address 127.0.0.1:0",
+        "--lifetime 182700s --lifetime-stagger 300s",
+        "--interface lo",
+    ):
+        assert words in command
+
+
+def test_a_slurm_job_has_every_field():
+    script = lines("slurm", queue="long", options={"job_extra_directives": ["--constraint=amd"], "job_name": "mine"})
+    for line in (
+        "#SBATCH -J mine",
+        "#SBATCH -p long",
+        "#SBATCH -A gamma",
+        "#SBATCH --cpus-per-task=6",
+        "#SBATCH --mem=8G",
+        "#SBATCH -t 2-03:00:00",
+        "#SBATCH --constraint=amd",
+        "export OMP_NUM_THREADS=1",
+        "export DASK_DISTRIBUTED__WORKER__PRELOAD='['\"'\"'cluster.engines.preload'\"'\"']'",
+        "module load python",
+        "export A='b c'",
+    ):
+        assert line in script
+    assert not any("NUMBA_CACHE_DIR" in line for line in script)
+    check_worker(script[-1])
+
+
+def test_a_pbs_job_has_every_field():
+    script = lines("pbs", queue="long")
+    for line in (
+        "#PBS -q long",
+        "#PBS -A gamma",
+        "#PBS -l select=1:ncpus=6:mem=8192MB",
+        "#PBS -l walltime=51:00:00",
+        "module load python",
+    ):
+        assert line in script
+    check_worker(script[-1])
+
+
+def test_an_htcondor_job_has_every_field():
+    script = lines("htcondor", options={"job_extra_directives": {"Requirements": "x"}})
+    for line in (
+        "MY.DaskWorkerCores = 6",
+        f"MY.DaskWorkerMemory = {8 * 2**30}",
+        "accounting_group = gamma",
+        "allowed_job_duration = 183600",
+        "Requirements = x",
+        "Executable = /bin/sh",
+    ):
+        assert line in script
+    (arguments,) = [line for line in script if line.startswith("Arguments")]
+    assert "module load python; export A=''b c''; " in arguments
+    check_worker(arguments)
+
+
+def test_encrypted_workers_name_their_certificates():
+    files = {"tls": True, "tls_ca": "/c/ca.pem", "tls_cert": "/c/cert.pem", "tls_key": "/c/key.pem"}
+    command = lines("slurm", **files)[-1]
+    for words in ("tls://SCHEDULER", "--protocol tls://", "--tls-ca-file /c/ca.pem", "--tls-key /c/key.pem"):
+        assert words in command
+
+
+@pytest.mark.parametrize("kind", ["local", "existing", "none"])
+def test_kinds_that_submit_nothing_say_so(kind):
+    more = {"address": "tcp://127.0.0.1:8786"} if kind == "existing" else {}
+    with pytest.raises(ConfigError, match="submits nothing"):
+        job_script(ClusterConfig(kind=kind, **more))
+
+
+def test_options_that_the_engine_does_not_know_are_refused_by_name(tmp_path):
+    config = ClusterConfig(kind="slurm", memory="1 GB", options={"colour": "blue"})
+    with pytest.raises(ConfigError, match=r"colour"):
+        job_script(config)
+    with pytest.raises(ConfigError, match=r"the cluster \(slurm\) did not start: .*colour"):
+        execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A function that installs a batch system and returns its folder and a configuration."""
+
+    def make(kind, **more):
+        folder = tmp_path / kind
+        folder.mkdir()
+        batch_systems.install(kind, folder)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        here = Path(__file__).parent
+        config = {
+            "workers": 2,
+            "memory": "1 GB",
+            "interface": "lo",
+            "setup": [f"export PYTHONPATH={here}:{here.parents[1]}"],
+            "preload": ["cluster_jobs"],
+            "worker_timeout": 90,
+            **more,
+        }
+        folders.append(folder)
+        return folder, ClusterConfig(kind=kind, **config)
+
+    folders = []
+    yield make
+    left = [job for folder in folders for job in batch_systems.alive(folder)]
+    for job in left:
+        os.killpg(job, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor"])
+def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kind, tmp_path, system):
+    folder, config = system(kind)
+    killed = []
+
+    def kill(event):
+        if not killed and isinstance(event, UnitEnded):
+            pid = int(event.outcome.worker.rpartition(":")[2])
+            killed.append(os.getpgid(pid))
+            os.killpg(killed[0], signal.SIGKILL)
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    execute(plan(tmp_path / "a", 30), workspace=tmp_path / "wa", config=ClusterConfig(kind="none"))
+    with open_engine(config) as engine:
+        outcomes = execute(plan(tmp_path / "b", 30, 0.05), workspace=tmp_path / "wb", engine=engine, listeners=[kill])
+        assert outcomes.tally() == {"obs": {"done": 30}, "tile": {"done": 6}}, (folder / "output").read_text()
+        limit = time.monotonic() + 60
+        while len(batch_systems.jobs(folder)) < 3 and time.monotonic() < limit:
+            time.sleep(0.2)
+        assert killed[0] in batch_systems.jobs(folder)
+        assert len(batch_systems.jobs(folder)) >= 3
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert batch_systems.alive(folder) == []
+
+
+def test_workers_leave_before_the_walltime_and_others_go_on(tmp_path, system):
+    folder, config = system("slurm", workers=1, walltime="00:00:12", tls=True)
+    with open_engine(config) as engine:
+        outcomes = execute(plan(tmp_path, 30, 0.3), workspace=tmp_path / ".work", engine=engine)
+    assert outcomes.tally() == {"obs": {"done": 30}, "tile": {"done": 6}}, (folder / "output").read_text()
+    assert len(batch_systems.jobs(folder)) >= 2
+    assert len({outcome.worker for outcome in outcomes.values()}) >= 2
+    assert set(cluster_jobs.calls(tmp_path)) == set(outcomes)
+    assert "--tls-ca-file" in (folder / f"job-{batch_systems.jobs(folder)[0]}").read_text()

@@ -1,0 +1,104 @@
+"""The manifest for Kubernetes, against the schema that the Dask operator brings along."""
+
+import importlib.resources
+
+import pytest
+import yaml
+
+from cluster import ConfigError
+from cluster.config import ClusterConfig
+from cluster.engines.base import job_script
+
+dask_kubernetes = pytest.importorskip("dask_kubernetes")
+
+FIELDS = {
+    "kind": "kubernetes",
+    "workers": 7,
+    "threads": 2,
+    "memory": "4 GiB",
+    "scratch": "/scratch",
+    "setup": ["export A='b c'"],
+    "options": {"image": "registry/survey:1", "env": {"TOKEN": 5}, "namespace": "science"},
+}
+
+
+def manifest(**more):
+    return yaml.safe_load(job_script(ClusterConfig(**{**FIELDS, **more}), preload=["cluster_jobs"]))
+
+
+def problems(value, schema, path="manifest"):
+    """What does not fit an OpenAPI schema, as the API server would see it; unknown fields count."""
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float)}
+    if schema.get("x-kubernetes-int-or-string"):
+        return [] if isinstance(value, int | str) else [f"{path}: neither a number nor a text"]
+    kind = schema.get("type")
+    if kind and not isinstance(value, kinds[kind]):
+        return [f"{path}: {value!r} is no {kind}"]
+    found = []
+    if isinstance(value, dict):
+        found += [f"{path}.{name}: missing" for name in schema.get("required", ()) if name not in value]
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for name, inner in value.items():
+            if name in known:
+                found += problems(inner, known[name], f"{path}.{name}")
+            elif isinstance(others, dict):
+                found += problems(inner, others, f"{path}.{name}")
+            elif known and not schema.get("x-kubernetes-preserve-unknown-fields"):
+                found.append(f"{path}.{name}: unknown")
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            found += problems(inner, schema.get("items", {}), f"{path}[{index}]")
+    return found
+
+
+def test_the_manifest_fits_the_operator():
+    charts = importlib.resources.files("dask_kubernetes") / "operator" / "deployment" / "helm"
+    root = charts / "dask-kubernetes-operator" / "crds" / "daskcluster.yaml"
+    definition = yaml.safe_load(root.read_text())
+    (version,) = definition["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    schema["properties"] |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {}}
+    assert len(schema["properties"]["spec"]["properties"]) >= 2
+    made = manifest()
+    assert made["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
+    assert made["kind"] == definition["spec"]["names"]["kind"]
+    assert problems(made, schema) == []
+    made["spec"]["worker"]["replicas"] = "seven"
+    made["spec"]["worker"]["spec"]["containers"][0]["colour"] = "blue"
+    assert [line.partition(":")[0] for line in problems(made, schema)] == [
+        "manifest.spec.worker.replicas",
+        "manifest.spec.worker.spec.containers[0].colour",
+    ]
+
+
+def test_pods_have_every_field():
+    spec = manifest()["spec"]
+    assert spec["worker"]["replicas"] == 7
+    (worker,) = spec["worker"]["spec"]["containers"]
+    (scheduler,) = spec["scheduler"]["spec"]["containers"]
+    assert worker["image"] == scheduler["image"] == "registry/survey:1"
+    assert worker["resources"]["limits"] == {"cpu": "2", "memory": str(4 * 2**30)}
+    assert worker["args"][:4] == ["sh", "-c", "export A='b c'\nexec \"$@\"", "sh"]
+    command = " ".join(worker["args"][4:])
+    assert command.startswith("python -m distributed.cli.dask_worker --name $(DASK_WORKER_NAME) --nthreads 2 ")
+    assert command.endswith("--no-dashboard --dashboard-address 127.0.0.1:0 --local-directory /scratch")
+    assert scheduler["args"][-1] == "--no-dashboard"
+    variables = {one["name"]: one["value"] for one in worker["env"]}
+    assert variables["TOKEN"] == "5"
+    assert variables["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] == "0"
+    assert variables["DASK_DISTRIBUTED__WORKER__PRELOAD_ARGV"] == "['cluster_jobs']"
+    assert "NUMBA_CACHE_DIR" not in variables
+    assert "--no-dashboard" not in manifest(dashboard=True)["spec"]["scheduler"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"options": {}}, r"cluster\.options\.image: missing"),
+        ({"options": {"image": "a", "n_workers": 3}}, r"cluster\.options\.n_workers: is made from the other fields"),
+        ({"dashboard": "0.0.0.0:8787"}, r"cluster\.dashboard: kind kubernetes serves it in the scheduler's pod"),
+    ],
+)
+def test_what_kubernetes_cannot_do_is_refused_by_name(more, line):
+    with pytest.raises(ConfigError, match=line):
+        manifest(**more)
