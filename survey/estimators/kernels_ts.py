@@ -23,6 +23,8 @@ _FAST = {"reassoc", "contract", "nsz"}
 NORM, NORM_ERR, TS, TOTAL, NITER, SUCCESS, ERRN, ERRP, UL, SENSITIVITY = range(10)
 """Rows of the result: norm, its error, TS, template's sum, iterations, convergence, and the optional quantities."""
 N_RESULTS = 10
+NO_CURVATURE = 10.0
+"""A symmetric error this many times sqrt(counts) over the template's sum says nothing."""
 FURTHEST = 100.0
 """The error downwards is looked for this many symmetric errors below the norm, and no further."""
 
@@ -301,9 +303,12 @@ def fit_row(y, valid, filled, window, templates, cells, source, choice, out):
                 lowest = _lowest_norm(norm, first, second, share, factor, inverse_flat, y, place, steepest)
                 if lowest > norm:
                     norm = lowest
-                    # the statistic still falls here: its curvature may be nothing, its rise is an error
-                    sigma = profile_up(norm, 0.5 / total, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
-                    curvature = (n_sigma / sigma) ** 2
+                    curvature = norm_moments(norm, r, c, n)[1]
+                    # Where the statistic is least its error is at most sqrt(counts) / total. Here it still falls, and counts in
+                    # the faint wing of the template alone leave it without curvature: its rise is an error.
+                    if math.sqrt(_sum(c, n) * curvature) * NO_CURVATURE < total:
+                        sigma = profile_up(norm, 0.5 / total, n_sigma, total, r, c, n, rtol, max_niter, work, exponent)
+                        curvature = (n_sigma / sigma) ** 2
         likelihood = -norm * total
         if n > 0:
             likelihood += sum_log(norm, r, c, n, work, exponent)
