@@ -89,7 +89,7 @@ class _Preload(WorkerPlugin):
         for module in self.modules:
             try:
                 importlib.import_module(module)
-            except Exception:
+            except ImportError:
                 continue
 
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import shlex
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -46,9 +47,9 @@ class JobQueueEngine(DistributedEngine):
     job_class: ClassVar[type[Job]]
 
     @classmethod
+    @abstractmethod
     def translate(cls, config: ClusterConfig) -> dict[str, Any]:
         """The fields whose names are the batch system's own, as arguments of its job."""
-        raise NotImplementedError
 
     def job_options(self) -> dict[str, Any]:
         """Arguments of a job: the common fields, those of the batch system, the user's own."""

@@ -14,12 +14,12 @@ from survey.config import SurveyConfig
 from survey.config_maps import ExcessMapConfig, TSMapConfig
 from survey.estimators.excess import bands_of_excess_map, excess_map_variables, halo_of_excess_map
 from survey.estimators.settings import ExcessMapSettings, TSMapSettings
-from survey.estimators.stages import PUBLISHED_UNITS, window_with_halo
+from survey.estimators.stages import PUBLISHED_UNITS
 from survey.estimators.ts import bands_of_ts_map, halo_of_ts_map, ts_map_variables
 from survey.models import Disk, Gaussian, Point, PowerLaw, SpatialModel
 from survey.reduction.axes import Axes
-from survey.reduction.graph import BACKGROUND_TILES, TILES
-from survey.sky.tiles import Tile
+from survey.reduction.graph import cube_slots
+from survey.sky.tiles import window_with_halo
 from survey.store.variables import Variable
 
 if TYPE_CHECKING:
@@ -118,19 +118,8 @@ def map_units(plan: SurveyPlan) -> Iterator[Unit]:
                     "halo": width,
                     "settings": settings.key(),
                 },
-                after=tuple(_slots_around(plan, tile, width)),
+                after=tuple(cube_slots(plan, window_with_halo(plan.grid, plan.grid.window(tile), width))),
             )
-
-
-def _slots_around(plan: SurveyPlan, tile: Tile, width: int) -> Iterator[str]:
-    window = window_with_halo(plan.grid, plan.grid.window(tile), width)
-    size = plan.grid.tile
-    columns = {x % plan.grid.nx // size for x in (*range(window.x0, window.x1, size), window.x1 - 1)}
-    for iy in range(window.y0 // size, (window.y1 - 1) // size + 1):
-        for ix in sorted(columns):
-            if Tile(iy, ix) in plan.tiles:
-                yield f"{TILES}/{Tile(iy, ix).name}"
-                yield f"{BACKGROUND_TILES}/{Tile(iy, ix).name}"
 
 
 def map_variables(

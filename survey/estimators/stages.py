@@ -14,7 +14,7 @@ from survey.estimators.ts import ts_map
 from survey.models import Disk, Gaussian, Point, PowerLaw
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
-from survey.sky.tiles import Tile
+from survey.sky.tiles import Tile, window_with_halo
 from survey.store.cube import open_cube, read_window, write_block
 
 INPUTS = {
@@ -87,18 +87,6 @@ def settings_from_key(kind: str, key: Mapping[str, Any]) -> ExcessMapSettings | 
     if values["bands"] is not None:
         values["bands"] = tuple((float(low), float(high)) for low, high in values["bands"])
     return TSMapSettings(**values) if kind == "ts" else ExcessMapSettings(**values)
-
-
-def window_with_halo(grid: SkyGrid, window: Window, halo: int) -> Window:
-    """A tile's window with its halo: cut at the edge of the grid, across the seam of a cyclic one."""
-    grown = window.grown(halo)
-    whole = grid.full_window
-    x0, x1 = grown.x0, grown.x1
-    if not grid.is_cyclic:
-        x0, x1 = max(x0, whole.x0), min(x1, whole.x1)
-    elif x1 - x0 > grid.nx:
-        x0, x1 = whole.x0, whole.x1
-    return Window(max(grown.y0, whole.y0), min(grown.y1, whole.y1), x0, x1)
 
 
 def read_dataset(cube: str, names: Sequence[str], window: Window) -> xr.Dataset:

@@ -9,9 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from survey.fitting.settings import PredictionSettings
+from survey.models.components import Component, SkyModel
 from survey.models.spatial import Pixels, SpatialModel
+from survey.sky.frames import positions
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
+from survey.sky.tiles import Tile
 
 Array = NDArray[np.float64]
 
@@ -131,3 +135,12 @@ def check_square(solid_angle: Array, binsize: float, name: str) -> None:
             f"model {name}: the grid's pixels under it deviate by {100 * worst:.0f} % from squares of {binsize:g} deg, "
             f"expected {100 * MAX_DISTORTION:.0f} % at most: choose a grid whose projection has its reference near the source"
         )
+
+
+def tiles_of(model: Component, grid: SkyGrid, settings: PredictionSettings) -> set[Tile]:
+    """Tiles that a component may have predicted counts in."""
+    if not isinstance(model, SkyModel) or model.spatial is None:
+        return set(grid.tiles())
+    ra, dec = (float(angle) for angle in positions(model.spatial.center))
+    reach = model.spatial.evaluation_radius + np.sqrt(2) * settings.psf_radius_max + 4 * grid.binsize
+    return set(grid.tiles() if reach >= 180 else grid.tiles_near(ra, dec, reach))

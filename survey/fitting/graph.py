@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster import Unit, unit_key
+from survey.fitting.cutout import tiles_of
 from survey.fitting.settings import PredictionSettings
-from survey.fitting.stages import BACKGROUND, SIGNAL, window_with_halo
+from survey.fitting.stages import BACKGROUND, SIGNAL
 from survey.models.collection import Models
-from survey.models.components import Component, SkyModel
 from survey.reduction.axes import Axes
-from survey.reduction.graph import BACKGROUND_TILES, TILES
-from survey.sky.frames import positions
-from survey.sky.grid import SkyGrid
-from survey.sky.tiles import Tile
+from survey.reduction.graph import cube_slots
+from survey.sky.tiles import window_with_halo
 from survey.store.variables import Variable
 
 if TYPE_CHECKING:
@@ -53,15 +51,6 @@ def npred_variables(
     }
 
 
-def tiles_of(model: Component, grid: SkyGrid, settings: PredictionSettings) -> set[Tile]:
-    """Tiles that a component may have predicted counts in."""
-    if not isinstance(model, SkyModel) or model.spatial is None:
-        return set(grid.tiles())
-    ra, dec = (float(angle) for angle in positions(model.spatial.center))
-    reach = model.spatial.evaluation_radius + np.sqrt(2) * settings.psf_radius_max + 4 * grid.binsize
-    return set(grid.tiles() if reach >= 180 else grid.tiles_near(ra, dec, reach))
-
-
 def npred_units(plan: SurveyPlan, models: Models, settings: PredictionSettings | None = None) -> Iterator[Unit]:
     """One unit a tile, after the tiles of the cube that its halo touches; its key holds the models that reach it alone.
 
@@ -94,18 +83,6 @@ def npred_units(plan: SurveyPlan, models: Models, settings: PredictionSettings |
                 "name": plan.dataset_name,
                 "settings": settings.key(),
             },
-            after=tuple(_slots_around(plan, tile, halo)),
+            after=tuple(cube_slots(plan, window_with_halo(grid, grid.window(tile), halo))),
             cost=1.0 + len(near),
         )
-
-
-def _slots_around(plan: SurveyPlan, tile: Tile, halo: int) -> Iterator[str]:
-    """Units that write the tiles of the cube which a tile and its halo touch."""
-    grid = plan.grid
-    window = window_with_halo(grid, grid.window(tile), halo)
-    columns = {x % grid.nx // grid.tile for x in (*range(window.x0, window.x1, grid.tile), window.x1 - 1)}
-    for iy in range(window.y0 // grid.tile, (window.y1 - 1) // grid.tile + 1):
-        for ix in sorted(columns):
-            if Tile(iy, ix) in plan.tiles:
-                yield f"{TILES}/{Tile(iy, ix).name}"
-                yield f"{BACKGROUND_TILES}/{Tile(iy, ix).name}"

@@ -149,11 +149,7 @@ def models_for(models: Models | Iterable[Component], name: str | None) -> list[C
     for model in given:
         if not isinstance(model, Component):
             raise TypeError(f"found {model!r} of type {type(model).__name__}, expected components of a model file")
-    chosen = [
-        model
-        for model in given
-        if name is None or getattr(model, "datasets_names", None) is None or name in model.datasets_names  # type: ignore[attr-defined]
-    ]
+    chosen = [model for model in given if name is None or model.datasets is None or name in model.datasets]
     corrections = [model.name for model in chosen if isinstance(model, FoVBackgroundModel)]
     if len(corrections) > 1:
         raise ValueError(
@@ -180,7 +176,7 @@ def split_by_dataset(models: Models, name: str) -> tuple[Models, list[str]]:
     """
     kept = [model.name for model in models_for(models, name)]
     lines = [
-        f"{other}.datasets_names: {', '.join(models[other].datasets_names)}, which is not {name}: left out"  # type: ignore[attr-defined]
+        f"{other}.datasets_names: {', '.join(models[other].datasets or ())}, which is not {name}: left out"
         for other in models
         if other not in kept
     ]

@@ -15,7 +15,7 @@ from survey.models.collection import Models
 from survey.models.components import FoVBackgroundModel
 from survey.sky.grid import SkyGrid
 from survey.sky.pixels import Window
-from survey.sky.tiles import Tile
+from survey.sky.tiles import Tile, window_with_halo
 from survey.store.cube import open_cube, read_window, write_block
 
 INPUTS = (*VARIABLES, "background", "n_safe")
@@ -85,17 +85,6 @@ def predict_tile(
         counts[label] = float(piece.sum())
     write_block(npred, values, sky, Tile.from_name(tile))
     return {"counts": counts}
-
-
-def window_with_halo(grid: SkyGrid, window: Window, halo: int) -> Window:
-    """A tile's window with its halo: cut at the edge of the grid, across the seam of a cyclic one."""
-    grown, whole = window.grown(halo), grid.full_window
-    x0, x1 = grown.x0, grown.x1
-    if not grid.is_cyclic:
-        x0, x1 = max(x0, whole.x0), min(x1, whole.x1)
-    elif x1 - x0 > grid.nx:
-        x0, x1 = whole.x0, whole.x1
-    return Window(max(grown.y0, whole.y0), min(grown.y1, whole.y1), x0, x1)
 
 
 def read_dataset(cube: str, window: Window, grid: SkyGrid, names: Sequence[str] = INPUTS) -> xr.Dataset:

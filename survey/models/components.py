@@ -50,6 +50,11 @@ class Component:
         """Parameters of every part by path, ``name.spectral``."""
         return {f"{self.name}.{kind}": part.parameters for kind, part in self.parts.items()}
 
+    @property
+    def datasets(self) -> tuple[str, ...] | None:
+        """Names of the datasets that it belongs to; None: all of them."""
+        return getattr(self, "datasets_names", None)
+
     def with_parts(self, **parts: Any) -> Self:
         """The same component with other parts (``spectral=...``)."""
         return replace(self, **parts)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluster import Unit, unit_key
-from survey.sky.tiles import Tile
+from survey.sky.pixels import Window
+from survey.sky.tiles import Tile, tiles_touching
 from survey.store.variables import CUBE
 
 if TYPE_CHECKING:
@@ -180,6 +181,14 @@ def _units_of_tile(
 def _part_of(identity: str, n_parts: int) -> int:
     """Part of a heavy tile: by a hash of the observation, so that one more night does not move the others."""
     return int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16) % n_parts
+
+
+def cube_slots(plan: SurveyPlan, window: Window) -> Iterator[str]:
+    """Slots of the units that write what the cube holds on a window."""
+    for tile in tiles_touching(plan.grid, window):
+        if tile in plan.tiles:
+            yield f"{TILES}/{tile.name}"
+            yield f"{BACKGROUND_TILES}/{tile.name}"
 
 
 def reduction_units(plan: SurveyPlan) -> list[Unit]:

@@ -54,6 +54,28 @@ def tile_window(grid: SkyGrid, tile: Tile) -> Window:
     return window
 
 
+def window_with_halo(grid: SkyGrid, window: Window, halo: int) -> Window:
+    """A tile's window with its halo: cut at the edge of the grid, across the seam of a cyclic one."""
+    grown, whole = window.grown(halo), grid.full_window
+    x0, x1 = grown.x0, grown.x1
+    if not grid.is_cyclic:
+        x0, x1 = max(x0, whole.x0), min(x1, whole.x1)
+    elif x1 - x0 > grid.nx:
+        x0, x1 = whole.x0, whole.x1
+    return Window(max(grown.y0, whole.y0), min(grown.y1, whole.y1), x0, x1)
+
+
+def tiles_touching(grid: SkyGrid, window: Window) -> list[Tile]:
+    """Tiles that have pixels in a window, which may reach over the seam of a cyclic grid, in row-major order."""
+    if window.is_empty:
+        return []
+    size = grid.tile
+    # every column counts: the last tile before a seam may be narrower than a step of a tile's width
+    columns = np.unique(np.arange(window.x0, window.x1) % grid.nx // size)
+    rows = range(window.y0 // size, (window.y1 - 1) // size + 1)
+    return [Tile(iy, ix) for iy in rows for ix in columns.tolist()]
+
+
 def window_around(grid: SkyGrid, ra: float, dec: float, radius: float, *, margin: bool = False) -> Window:
     """Bounding window, of whole response cells, of the pixel centres within a circle; see `SkyGrid.window_around`."""
     boxes = _boxes(grid, ra, dec, radius)

@@ -9,8 +9,8 @@ import pytest
 import survey
 from survey.config import load_config
 from survey.estimators.graph import chosen_maps, halo
-from survey.estimators.stages import window_with_halo
 from survey.events.synthetic import make_store
+from survey.sky.tiles import window_with_halo
 from survey.survey_plan import make_plan
 
 ADDED = (5, 9)

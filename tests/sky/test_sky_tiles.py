@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from survey.sky import frames
 from survey.sky.grid import SkyGrid, Tile, Window
+from survey.sky.tiles import tiles_touching, window_with_halo
 
 GRIDS = (
     SkyGrid.create(proj="CAR", frame="icrs", lon=83.6, lat=22, binsize=0.5, width=(60, 40), tile_chunks=1),
@@ -103,3 +104,20 @@ def test_tiles_cut_the_grid_without_overlap() -> None:
             assert isinstance(window, Window)
             times[window.slices] += 1
         assert (times == 1).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(GRIDS), st.data(), st.integers(0, 40))
+@example(GRIDS[2], None, 30)
+def test_tiles_under_a_window_with_halo_are_those_of_its_pixels(grid, data, halo) -> None:
+    tiles = list(grid.tiles())
+    chosen = tiles if data is None else [data.draw(st.sampled_from(tiles))]
+    for tile in chosen:
+        window = window_with_halo(grid, grid.window(tile), halo)
+        owners = {
+            Tile(y // grid.tile, x % grid.nx // grid.tile)
+            for y in range(window.y0, window.y1)
+            for x in range(window.x0, window.x1)
+        }
+        assert tiles_touching(grid, window) == sorted(owners)
+        assert tile in owners
