@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 NPRED = "npred"
-STAGE_VERSIONS = {NPRED: 1}
+STAGE_VERSIONS = {NPRED: 2}
 STAGES = "survey.fitting.stages"
 
 

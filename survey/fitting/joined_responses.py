@@ -163,10 +163,11 @@ def join(
         source, of which little comes from where it is faint.
     """
     psf = None if kernels is None or responses.psf is None else kernels
+    weight = _importance_of_cells(responses, inner, importance)
     terms: list[_Term] = []
     half = 0
     for energy in range(responses.denominator.shape[2]):
-        of_energy, reach = _terms(responses, inner, psf, energy, settings, importance)
+        of_energy, reach = _terms(responses, inner, psf, energy, settings, importance, weight)
         terms += of_energy
         half = max(half, reach)
     shape = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
@@ -180,9 +181,10 @@ def join(
     spectra = _transforms(np.array(different), psf, half, fast)[[place[id(term.kernel)] for term in terms]]
     flat = np.array([term.image.ravel() for term in terms])
     # values of one where a term is all that there is
-    scale = np.abs(flat * importance.ravel()).max(axis=1, keepdims=True) / np.array([[term.part] for term in terms])
+    scale = np.array([[np.abs(term.image * importance).max() / term.part] for term in terms])
     scale[scale == 0] = 1.0
-    shares, fields = low_rank_images(flat / scale, importance.ravel(), settings.tolerance)
+    flat /= scale
+    shares, fields = low_rank_images(flat, importance.ravel(), settings.tolerance)
     # fields as great as what they matter, so that those that matter little do not ask for high frequencies
     part = np.abs(shares).max(axis=0)
     part[part == 0] = 1.0
@@ -210,6 +212,7 @@ def _terms(
     energy: int,
     settings: PredictionSettings,
     importance: Array,
+    weights: Array,
 ) -> tuple[list[_Term], int]:
     """Terms of a bin of true energy, sorted by their dispersion, and the half-width of their kernels."""
     exposure = responses.relative_exposure[energy][inner]
@@ -217,7 +220,7 @@ def _terms(
     if v.size == 0 or not exposure.any():
         return [], 0
     below = responses.denominator[v, u, energy]
-    weight = _importance_of_cells(responses, inner, importance)[v, u]
+    weight = weights[v, u]
     disperse, dispersions = _basis(responses.edisp[v, u, energy] / below[:, None], weight, settings.tolerance)
     spread, basis, half = np.ones((v.size, 1)), np.ones((1, 1)), 0
     if kernels is not None:

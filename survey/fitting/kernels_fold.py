@@ -36,3 +36,29 @@ def add_scaled(values, factor, total):
         for y in range(values.shape[1]):
             for x in range(values.shape[2]):
                 total[e, y, x] += factor * values[e, y, x]
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def subtract_sum(rest, left, right, away):
+    """Subtract the product of a column and a row from rows (n, m), in place; sums of what is left, absolute, in `away` (n)."""
+    for i in range(rest.shape[0]):
+        share = left[i]
+        total = 0.0
+        for j in range(rest.shape[1]):
+            value = rest[i, j] - share * right[j]
+            rest[i, j] = value
+            total += abs(value)
+        away[i] = total
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def subtract_max(rest, left, right, away):
+    """The same with the greatest absolute value of what is left of each row."""
+    for i in range(rest.shape[0]):
+        share = left[i]
+        most = 0.0
+        for j in range(rest.shape[1]):
+            value = rest[i, j] - share * right[j]
+            rest[i, j] = value
+            most = max(most, abs(value))
+        away[i] = most
