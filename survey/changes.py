@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from survey.store import urls
+
+log = logging.getLogger(__name__)
+
 _ABSENT = object()
+
+
+def tell_changes(url: str, found: Mapping[str, Any]) -> list[str]:
+    """Say which keys that decide what is computed are not those of the run before in the same folder, and keep the new ones.
+
+    Parameters
+    ----------
+    url : str
+        File with the configuration of the last run that started.
+    found : mapping
+        Plain values of the configuration.
+
+    Returns
+    -------
+    list of str
+        See `changes`; empty at the first run.
+    """
+    before = json.loads(urls.read_bytes(url)) if urls.exists(url) else found
+    # a folder that was moved, or another cluster, is still the same run
+    before, after = ({k: v for k, v in one.items() if k not in ("general", "cluster")} for one in (before, found))
+    lines = changes(before, after)
+    if lines:
+        log.info("changed since the last run here, what depends on it is done again:")
+    for line in lines:
+        log.info("  %s", line)
+    urls.write_bytes(url, json.dumps(found, indent=1).encode())
+    return lines
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

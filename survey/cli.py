@@ -134,7 +134,7 @@ def init(
 def job_script(config: ConfigFile, overrides: Overrides = None) -> None:
     """Print what CONFIG would submit to a batch system or to Kubernetes. Submits nothing."""
     with _answers():
-        settings = _load(config, overrides or (), check_paths=False)
+        settings = _load(config, overrides or (), to_run=False)
         from cluster.engines.base import job_script as script_of
 
         typer.echo(script_of(settings.cluster_config).rstrip())
@@ -203,7 +203,7 @@ def simulate(
 ) -> None:
     """Simulate the survey that CONFIG describes. Run it again to go on after an interruption."""
     with _answers():
-        settings = _load(config, overrides or (), check_paths=False)
+        settings = _load(config, overrides or (), to_run=False)
         _set_log(settings)
         _keep_kernels()
         from survey.simulation_run import simulate as make_survey
@@ -268,10 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app(args=arguments, prog_name="survey")
 
 
-def _load(config: str, overrides: Sequence[str], *, check_paths: bool = True) -> SurveyConfig:
+def _load(config: str, overrides: Sequence[str], *, to_run: bool = True) -> SurveyConfig:
     from survey.config import load_config
 
-    settings = load_config(config, overrides, check_paths=check_paths)
+    settings = load_config(config, overrides, to_run=to_run)
     for note in settings.notes:
         typer.echo(f"{settings.source}: {note}", err=True)
     return settings

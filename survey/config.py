@@ -36,6 +36,9 @@ from survey.refusal import ConfigError
 
 __all__ = ["ConfigError", "SurveyConfig", "load_config"]
 
+NO_CENTRE = "datasets.geom.wcs.skydir: missing, expected frame, lon and lat of the grid's centre"
+"""What is said of a grid without one."""
+
 #: Sections that are also checked against each other.
 _CHECKED: Mapping[str, type[Section]] = {
     "general": GeneralConfig,
@@ -106,7 +109,7 @@ def load_config(
     source: str | Path | Mapping[str, Any] | SurveyConfig,
     overrides: Sequence[str] = (),
     *,
-    check_paths: bool = True,
+    to_run: bool = True,
 ) -> SurveyConfig:
     """Configuration from a YAML file.
 
@@ -116,8 +119,8 @@ def load_config(
         YAML file; or its content, relative paths then being relative to the working directory.
     overrides : sequence of str
         ``a.b=c`` each, `c` being YAML; they replace what the file says.
-    check_paths : bool
-        Whether inputs have to exist.
+    to_run : bool
+        Whether it has to be fit to reduce a survey, with inputs that exist and a grid that has a centre; not so to simulate.
 
     Raises
     ------
@@ -143,15 +146,15 @@ def load_config(
     if raw.get("general", {}) is None:
         raw.pop("general")
     _default_outdir(raw, stem)
-    raw.setdefault("observations", {})
-    context = {"base": base, "check_paths": check_paths, "simulated": "simulation" in raw}
+    _default_datastore(raw)
+    context = {"base": base, "to_run": to_run, "simulated": "simulation" in raw}
     try:
         config = SurveyConfig.model_validate(raw, context=context)
     except ValidationError as error:
         # What holds by itself is still checked against the rest, so that all problems are told at once.
-        lines += [*lines_of(error, SurveyConfig, raw), *_conflicts(_valid_sections(raw, context))]
+        lines += [*lines_of(error, SurveyConfig, raw), *_conflicts(_valid_sections(raw, context), to_run=to_run)]
         raise ConfigError(lines, source=name) from None
-    lines += _conflicts({name: getattr(config, name) for name in _CHECKED})
+    lines += _conflicts({name: getattr(config, name) for name in _CHECKED}, to_run=to_run)
     if lines:
         raise ConfigError(lines, source=name)
     config._notes, config._source = tuple(notes), name
@@ -162,6 +165,12 @@ def _default_outdir(raw: dict[str, Any], stem: str) -> None:
     general = raw.setdefault("general", {})
     if isinstance(general, dict) and general.get("outdir") in (None, ".", "./"):
         general["outdir"] = f"out-{stem}"
+
+
+def _default_datastore(raw: dict[str, Any]) -> None:
+    observations = raw.setdefault("observations", {})
+    if "simulation" in raw and isinstance(observations, dict):
+        observations.setdefault("datastore", "data")
 
 
 def _notes_on(raw: Mapping[str, Any]) -> list[str]:
@@ -205,7 +214,7 @@ def _valid_sections(raw: Mapping[str, Any], context: Mapping[str, Any]) -> dict[
     return sections
 
 
-def _conflicts(sections: Mapping[str, Section | None]) -> list[str]:
+def _conflicts(sections: Mapping[str, Section | None], *, to_run: bool) -> list[str]:
     """Lines on sections that do not fit together; of those given."""
     lines = []
     general, datasets = sections.get("general"), sections.get("datasets")
@@ -216,9 +225,9 @@ def _conflicts(sections: Mapping[str, Section | None]) -> list[str]:
     if datasets.kind == "1d":
         found = "found '1d'" if datasets.type else "left out with an on_region, which means 1d"
         return [*lines, f"datasets.type: {found}; the stage for 1d does not exist yet: say 3d"]
-    skydir, selection = datasets.geom.wcs.skydir, set(datasets.map_selection)
-    if skydir.frame is None or skydir.lon is None:
-        lines.append("datasets.geom.wcs.skydir: missing, expected frame, lon and lat of the grid's centre")
+    selection = set(datasets.map_selection)
+    if to_run and not datasets.geom.wcs.skydir.is_given:
+        lines.append(NO_CENTRE)
     if not datasets.stack:
         lines.append("datasets.stack: found False; unstacked datasets do not exist yet: say true")
     if datasets.background.method and "background" not in selection:

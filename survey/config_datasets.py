@@ -64,6 +64,11 @@ class SkyDirConfig(Section):
             raise ValueError("expected lat between -90 deg and 90 deg")
         return self
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the grid has a centre."""
+        return self.frame is not None and self.lon is not None
+
 
 class WidthConfig(Section):
     """The size of the grid."""

@@ -152,7 +152,7 @@ def _path(value: Any, info: ValidationInfo) -> str:
 
 
 def _existing(path: str, info: ValidationInfo) -> str:
-    check = (info.context or {}).get("check_paths", True)
+    check = (info.context or {}).get("to_run", True)
     if check and not is_url(path) and not Path(path).exists():
         raise ValueError(f"expected something that exists; there is nothing at {path}{_advice(info)}")
     return path

@@ -6,7 +6,6 @@ Each room's ``graph.py`` lists its own units; `survey.publish` checks and writes
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,14 @@ from cluster.status import status as workspace_status
 from cluster.watch import table
 from cluster.workspace import Workspace
 from survey.capacity import check_capacity
-from survey.changes import changes
+from survey.changes import tell_changes
 from survey.config import SurveyConfig, load_config
+from survey.destination import check_writable, foreign_files
 from survey.events.problems import summary as summarise_problems
 from survey.layout import OWN_FILES, Layout
 from survey.products import Run
 from survey.refusal import Refusal
 from survey.run_page import write_run_page
-from survey.store import urls
 from survey.survey_plan import SurveyPlan, make_plan
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,7 @@ def run(
         create_cube_store(plan, workspace, overwrite=overwrite)
         create_map_stores(plan, workspace)
         create_npred_store(plan, workspace)
-        changed = _tell_changes(plan)
+        changed = tell_changes(plan.layout.configuration, plan.config.as_dict())
         units = units_of(plan)
         with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
             outcomes = execute(
@@ -130,20 +129,6 @@ def run(
     return made
 
 
-def _tell_changes(plan: SurveyPlan) -> list[str]:
-    """Say which keys of the configuration are not those of the run before in the same folder, and keep these."""
-    found, url = plan.config.as_dict(), plan.layout.configuration
-    before = json.loads(urls.read_bytes(url)) if urls.exists(url) else found
-    # a folder that was moved is still the same run
-    lines = [line for line in changes(before, found) if not line.startswith("general.")]
-    if lines:
-        log.info("changed since the last run here, what depends on it is done again:")
-    for line in lines:
-        log.info("  %s", line)
-    urls.write_bytes(url, json.dumps(found, indent=1).encode())
-    return lines
-
-
 @contextlib.contextmanager
 def _shown() -> Iterator[list[Any]]:
     """Progress bars on a terminal, log lines elsewhere."""
@@ -154,15 +139,15 @@ def _shown() -> Iterator[list[Any]]:
 
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:
-    """Refuse an output folder that holds files of somebody else."""
-    found = set(urls.listdir(layout.outdir)) - OWN_FILES
-    foreign = sorted(name for name in found if not urls.is_leftover(name, OWN_FILES))
+    """Refuse an output folder that holds files of somebody else, or cannot be written to."""
+    foreign = foreign_files(layout.outdir, OWN_FILES)
     if foreign and not overwrite:
         shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise Refusal(
             f"general.outdir: found files in {layout.outdir} that are not of a survey run ({shown}), expected an empty folder or "
             "an earlier run's; choose another folder, or give --overwrite to write beside them"
         )
+    check_writable(layout.outdir, "general.outdir")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from survey.config import SurveyConfig
 from survey.config_simulation import PointingsConfig, SimulationConfig
 from survey.config_types import is_url
 from survey.models.collection import Models
-from survey.refusal import Refusal
+from survey.refusal import ConfigError, Refusal
 from survey.simulation.array import ParametrisedArray
 from survey.simulation.pointings import (
     Targets,
@@ -107,6 +107,13 @@ def make_simulation_plan(config: SurveyConfig) -> SimulationPlan:
     section = config.simulation
     if section is None:
         raise Refusal(f"{config.source or 'the configuration'}: has no section simulation, which says what to simulate")
+    try:
+        return _resolved(section)
+    except Refusal as refusal:
+        raise ConfigError(refusal.lines, source=config.source) from refusal
+
+
+def _resolved(section: SimulationConfig) -> SimulationPlan:
     _check_paths(section)
     site = _site(section)
     start = section.start.utc.mjd

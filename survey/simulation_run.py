@@ -24,7 +24,9 @@ from cluster import Outcomes
 from cluster.progress import open_progress
 from cluster.run import execute, storage_errors
 from cluster.workspace import Workspace
+from survey.changes import tell_changes
 from survey.config import SurveyConfig, load_config
+from survey.destination import check_writable, foreign_files
 from survey.events.archive_format import attributes
 from survey.events.gadf_shared import (
     EVENTS,
@@ -124,7 +126,7 @@ def simulate(
     from survey.compiled import use_kernel_cache
 
     use_kernel_cache()
-    settings = load_config(config, overrides, check_paths=False)
+    settings = load_config(config, overrides, to_run=False)
     plan = make_simulation_plan(settings)
     target = fspath(out).rstrip("/")
     if target.endswith(".zarr"):
@@ -143,6 +145,7 @@ def _simulate_store(
     workspace = Workspace(urls.join(root, WORK))
     sky = urls.join(root, MODELS) if plan.sky else ""
     with storage_errors(root), workspace.lock:
+        tell_changes(urls.join(root, WORK, "configuration.json"), {"simulation": settings.as_dict()["simulation"]})
         units = list(simulation_units(plan, root, sky))
         _prepare(plan, root, sky)
         markers = workspace.markers()
@@ -170,11 +173,11 @@ def _shown() -> Any:
 
 
 def _check_root(root: str, own: frozenset[str], *, overwrite: bool) -> None:
-    """Refuse a folder that holds files of somebody else than `own`."""
+    """Refuse a folder that holds files of somebody else than `own`, or cannot be written to."""
     if Path(root).is_file():
         raise Refusal(f"{root}: found a file, expected a folder to write the data store to")
     found = set(urls.listdir(root))
-    foreign = sorted(name for name in found - own if not urls.is_leftover(name, own))
+    foreign = foreign_files(root, own)
     measured = bool(found) and WORK not in found
     if (foreign or measured) and not overwrite:
         shown = ", ".join((foreign or sorted(found))[:5])
@@ -182,6 +185,7 @@ def _check_root(root: str, own: frozenset[str], *, overwrite: bool) -> None:
             f"{root}: found files that are not of a simulation ({shown}), expected an empty folder or an earlier simulation; "
             "choose another folder, or give --overwrite to write beside them"
         )
+    check_writable(root, root)
 
 
 def _prepare(plan: SimulationPlan, root: str, sky: str) -> None:

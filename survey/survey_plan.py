@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from survey.config import SurveyConfig
+from survey.config import NO_CENTRE, SurveyConfig
 from survey.config_datasets import RegionConfig
 from survey.estimators.distortion import check_distortion
 from survey.estimators.response_at import band_slices
@@ -27,7 +27,7 @@ from survey.models.collection import Models, read_models
 from survey.reduction.axes import Axes
 from survey.reduction.settings import ReductionSettings
 from survey.reduction.stages import POINTING_TOLERANCE, needed_responses
-from survey.refusal import Refusal
+from survey.refusal import ConfigError, Refusal
 from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
 from survey.sky.regions import ExclusionSpec
@@ -281,8 +281,10 @@ def _checked(store: DataStore, sources: list[ObservationSource], settings: Reduc
 
 
 def make_grid(config: SurveyConfig) -> SkyGrid:
-    """The pixel grid of a configuration."""
+    """The pixel grid of a configuration; a `Refusal` where it has no centre."""
     wcs, tiles = config.datasets.geom.wcs, config.datasets.geom.tiles
+    if not wcs.skydir.is_given:
+        raise ConfigError([NO_CENTRE], source=config.source)
     assert wcs.skydir.lon is not None
     assert wcs.skydir.lat is not None
     assert wcs.skydir.frame is not None

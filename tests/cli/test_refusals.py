@@ -138,6 +138,24 @@ def test_foreign_files_are_refused_and_kept(config: dict, tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_that_cannot_be_made_is_refused(config: dict, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    config["general"]["outdir"] = str(tmp_path / "file" / "out")
+    line = refusal(run(config, tmp_path))
+    assert line.startswith(f"general.outdir: cannot write to {tmp_path / 'file' / 'out'} (")
+
+
+def test_a_problem_of_a_simulation_names_the_file(config: dict, tmp_path: Path) -> None:
+    config["simulation"] = {
+        "pointings": {"pattern": "drift", "alt": "75 deg", "az": "0 deg"},
+        "sky": {"models": "no.yaml"},
+    }
+    (tmp_path / "survey.yaml").write_text(yaml.safe_dump(config))
+    result = CliRunner().invoke(cli.app, ["simulate", str(tmp_path / "survey.yaml"), str(tmp_path / "data")])
+    assert "refused: survey.yaml: simulation.sky.models: found " in result.stderr
+    assert refusal(result).startswith("simulation.sky.models: found ")
+
+
 def test_several_problems_are_told_at_once(config: dict, tmp_path: Path) -> None:
     spoiled = copy.deepcopy(config)
     spoiled["datasets"]["geom"]["wcs"]["binsize"] = "0.1"

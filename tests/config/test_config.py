@@ -296,7 +296,7 @@ def test_urls_are_left_alone(folder: Path) -> None:
 
 
 def test_inputs_need_not_exist_if_not_asked_for(folder: Path) -> None:
-    config = load_config(write(folder), [POSITION, "observations.datastore=nowhere"], check_paths=False)
+    config = load_config(write(folder), [POSITION, "observations.datastore=nowhere"], to_run=False)
     assert config.observations.datastore == (str(folder / "nowhere"),)
 
 
@@ -396,7 +396,7 @@ def test_angles_survive_the_round_trip_in_any_unit(
 ) -> None:
     raw = full(tmp_path_factory.getbasetemp())
     raw["datasets"]["geom"]["selection"] = {"offset_max": f"{value!r} {unit}"}
-    config = load_config(raw, check_paths=False)
+    config = load_config(raw, to_run=False)
     assert config.datasets.geom.selection.offset_max.deg == pytest.approx((value * u.Unit(unit)).to_value("deg"))
-    again = load_config(yaml.safe_load(config.to_yaml()), check_paths=False)
+    again = load_config(yaml.safe_load(config.to_yaml()), to_run=False)
     assert again.datasets.geom.selection.offset_max.deg == config.datasets.geom.selection.offset_max.deg

@@ -55,7 +55,7 @@ def test_the_template_is_valid(data: Path) -> None:
 def test_the_examples_are_valid(path: Path) -> None:
     # What a configuration simulates itself is not there yet; results go beside it.
     simulated = "simulation" in yaml.safe_load(path.read_text())
-    config = load_config(path, check_paths=not simulated)
+    config = load_config(path, to_run=not simulated)
     wanted = ROOT / path.stem / "out" if simulated else path.parent / f"out-{path.stem}"
     assert Path(config.general.outdir) == wanted
     assert not simulated or Path(config.observations.datastore[0]) == wanted.parent / "data"

@@ -19,7 +19,7 @@ GEOM = {"wcs": {"skydir": {"frame": "icrs", "lon": "83.63 deg", "lat": "22.01 de
 
 def load(simulation: dict[str, Any], **options: Any) -> SurveyConfig:
     config = {"observations": {"datastore": "nowhere"}, "datasets": {"geom": GEOM}, "simulation": simulation}
-    return load_config(config, check_paths=False, **options)
+    return load_config(config, to_run=False, **options)
 
 
 def refusals(simulation: dict[str, Any]) -> list[str]:
@@ -84,7 +84,7 @@ def test_a_configuration_reads_back_as_the_same() -> None:
             "sky": {"population": {"size": 10}},
         }
     )
-    again = load_config(yaml.safe_load(config.to_yaml()), check_paths=False)
+    again = load_config(yaml.safe_load(config.to_yaml()), to_run=False)
     assert again.as_dict() == config.as_dict()
     assert again.simulation is not None
     assert again.simulation.ontime.to_value("s") == 1800.0

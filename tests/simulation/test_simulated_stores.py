@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_our_reader_finds_nothing_odd(made: Path) -> None:
 
 
 def test_what_is_read_is_what_was_drawn(made: Path) -> None:
-    plan = make_simulation_plan(load_config(made.parent / "survey.yaml", check_paths=False))
+    plan = make_simulation_plan(load_config(made.parent / "survey.yaml", to_run=False))
     for source, run in zip(open_datastore(made).sources, plan.runs, strict=True):
         read = source.load()
         drawn = make_observation(
@@ -200,7 +201,7 @@ def test_the_command_says_what_it_made_and_refuses_with_status_2(made: Path, tmp
     assert "has no section simulation" in call.stderr
     call = CliRunner().invoke(cli.app, ["simulate", str(configured(tmp_path, sky={"models": "no.yaml"})), "out"])
     assert call.exit_code == 2
-    assert call.stderr.startswith("refused: simulation.sky.models: found ")
+    assert call.stderr.startswith("refused: survey.yaml: simulation.sky.models: found ")
 
 
 def test_responses_of_a_file_serve_every_run(made: Path, tmp_path: Path) -> None:
@@ -231,3 +232,24 @@ def test_a_template_that_changed_is_simulated_anew(tmp_path: Path) -> None:
     survey.simulate(config, tmp_path / "store", listeners=[])
     after = digests(tmp_path / "store")
     assert {name for name in after if after[name] != before[name]} >= {f"events/obs_{n:06d}.fits" for n in (1, 2, 3)}
+
+
+def test_a_store_made_again_with_other_settings_says_what_changed(
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, config = shutil.copytree(made, tmp_path / "store"), made.parent / "survey.yaml"
+    with caplog.at_level("INFO", logger="survey"):
+        assert not survey.simulate(config, store, listeners=[]).written
+    assert "changed" not in caplog.text
+    with caplog.at_level("INFO", logger="survey"):
+        assert survey.simulate(config, store, overrides=["simulation.seed=8"], listeners=[]).written
+    assert "simulation.seed: 7 -> 8" in caplog.text
+
+
+def test_a_section_simulation_is_all_that_a_simulation_needs(tmp_path: Path) -> None:
+    only = {"simulation": {**SETTINGS["simulation"], "pointings": SETTINGS["simulation"]["pointings"][1:]}}
+    made = survey.simulate({**only, "cluster": {"kind": "none"}}, tmp_path / "store", listeners=[])
+    assert made.n_observations == 1
+    settings = load_config({**only, "observations": {"datastore": made.store}}, to_run=False)
+    with pytest.raises(Refusal, match=r"^datasets\.geom\.wcs\.skydir: missing"):
+        survey.run(settings, listeners=[])
