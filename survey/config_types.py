@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from astropy import units as u
 from astropy.coordinates import Angle
@@ -25,6 +25,7 @@ from pydantic import (
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
@@ -42,6 +43,18 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes True for the number 1; nobody means it where a number is asked for."""
+        if isinstance(value, bool) and not _may_be_bool(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("expected a value, not true or false")
+        return value
+
+
+def _may_be_bool(annotation: Any) -> bool:
+    return annotation is bool or any(_may_be_bool(part) for part in get_args(annotation))
 
 
 def _angle(value: Any) -> Angle:

@@ -261,7 +261,9 @@ def _simulate_archive(
     root = urls.join(url + ".survey", "store", stem)
     made = _simulate_store(plan, settings, root, False, listeners)
     cluster = settings.cluster_config.model_dump(exclude_defaults=True)
-    report = ingest(root, url, cluster=cluster, overwrite=overwrite, listeners=listeners, strict=True)
+    report = ingest(root, url, cluster=cluster, overwrite=overwrite, listeners=listeners)
+    if report.set_aside:
+        raise SimulationFailed("\n".join(f"{identity}: {reason}" for identity, reason in report.set_aside))
     kept = {"key": key, "observations": report.n_observations, "n_events": report.n_events, "events": dict(made.events)}
     urls.write_bytes(record, json.dumps(kept).encode())
     for name, content in {**plan.templates, **({MODELS: plan.sky.encode()} if plan.sky else {})}.items():

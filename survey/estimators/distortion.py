@@ -50,7 +50,12 @@ def pixel_distortion(grid: GridLike) -> Array:
         between them; infinite where the projection has no sky.
     """
     ny, nx = grid.shape
-    y, x = np.meshgrid(np.linspace(0, ny - 1, SAMPLES), np.linspace(0, nx - 1, SAMPLES), indexing="ij")
+    first, last = 0.0, nx - 1.0
+    if grid.proj == "CAR":
+        # all columns are alike, and those of a grid that comes round may end a little beyond the sky
+        beyond = max(0.0, 0.5 * (nx - 360.0 / grid.binsize))
+        first, last = first + beyond, last - beyond
+    y, x = np.meshgrid(np.linspace(0, ny - 1, SAMPLES), np.linspace(first, last, SAMPLES), indexing="ij")
     wcs = grid.wcs
 
     def vectors(dy: float, dx: float) -> Array:

@@ -167,11 +167,15 @@ def select_rows(store: DataStore, selection: Selection) -> NDArray[np.int64]:
     if selection.windows:
         cuts.append(("obs_time", lambda some: _in_time(some, selection.windows)))
     for name, cut in cuts:
-        before = rows.size
-        rows = rows[cut(store.take(rows))]
+        before, some = rows.size, store.take(rows)
+        rows = rows[cut(some)]
         log.info("%s: %d of %d observations", name, rows.size, before)
         if not rows.size:
-            raise ValueError(f"no observation is selected: there are {total}, {name} removed the last {before}")
+            line = f"no observation is selected: there are {total}, {name} removed the last {before}"
+            if name == "required_irf":
+                lacking = {kind for source in some.sources for kind in selection.required - source.kinds}
+                line += f", which lack {', '.join(sorted(lacking))}"
+            raise ValueError(line)
     if not rows.size:
         raise ValueError("no observation is selected: the data store has none")
     return rows

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 OBSERVATIONS, BACKGROUND, TILES, BACKGROUND_TILES = "observations", "background", "tiles", "background-tiles"
-STAGE_VERSIONS = {OBSERVATIONS: 3, BACKGROUND: 1, TILES: 1, BACKGROUND_TILES: 1}
+STAGE_VERSIONS = {OBSERVATIONS: 4, BACKGROUND: 2, TILES: 1, BACKGROUND_TILES: 1}
 
 HEAVY_TILE = 400
 """Observations on a tile above which it is split into parts of about half as many."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -82,20 +82,21 @@ def window_around(grid: SkyGrid, ra: float, dec: float, radius: float, *, margin
     if margin:
         if not boxes:
             return EMPTY
-        window = boxes[0].snapped(grid.cell)
+        # a grid that comes round to its seam without being cyclic shows the rest of the circle at its other end
+        window = _hull([boxes[0], *(box for box in boxes[1:] if _parts_on_grid(grid, box))]).snapped(grid.cell)
         if grid.is_cyclic and window.x1 - window.x0 > grid.nx:
             return Window(window.y0, window.y1, 0, grid.nx)
         return window
     parts = [part for box in boxes for part in _parts_on_grid(grid, box)]
     if not parts:
         return EMPTY
-    hull = Window(
-        min(part.y0 for part in parts),
-        max(part.y1 for part in parts),
-        min(part.x0 for part in parts),
-        max(part.x1 for part in parts),
-    )
-    return hull.snapped(grid.cell).intersection(grid.full_window)
+    return _hull(parts).snapped(grid.cell).intersection(grid.full_window)
+
+
+def _hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds some others."""
+    y0, y1, x0, x1 = np.array(windows).T
+    return Window(int(y0.min()), int(y1.max()), int(x0.min()), int(x1.max()))
 
 
 def tiles_near(grid: SkyGrid, ra: float, dec: float, radius: float) -> list[Tile]:

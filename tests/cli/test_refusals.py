@@ -57,6 +57,11 @@ def refusal(result: Result) -> str:
 
 REFUSED = [
     pytest.param(
+        f"{GEOM}.axes.energy.nbins=true",
+        f"{GEOM}.axes.energy.nbins: found True, expected a value, not true or false",
+        id="a truth value for a number",
+    ),
+    pytest.param(
         f"{GEOM}.wcs.binsiz=0.1 deg",
         f"{GEOM}.wcs.binsiz: unknown key; did you mean {GEOM}.wcs.binsize?",
         id="an unknown key, with the nearest valid one",

@@ -18,6 +18,12 @@ def test_fields_and_planes_are_fine(proj, width, lat):
     check_distortion(grid(proj, width, lat))
 
 
+@pytest.mark.parametrize("binsize", [0.1, 0.11, 0.07, 0.13])
+def test_a_plane_that_comes_round_is_fine(binsize):
+    """Also where its last columns end a little beyond 360 degrees."""
+    check_distortion(grid("CAR", (360, 7), binsize=binsize))
+
+
 @pytest.mark.parametrize(
     ("proj", "width", "words"),
     [

@@ -116,6 +116,8 @@ def test_required_responses(make_spoiled, required, selected):
     assert ids(store, required_irf=required) == selected
     with pytest.raises(ValueError, match="required_irf: 'arf' is none of"):
         ids(store, required_irf=["arf"])
+    with pytest.raises(ValueError, match="required_irf removed the last 1, which lack bkg"):
+        ids(store, obs_ids=[2], required_irf=["bkg", "aeff"])
 
 
 def test_selecting_nothing_says_which_cut_removed_the_last(make_spoiled):

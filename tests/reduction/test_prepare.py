@@ -8,8 +8,10 @@ from reduction_cases import AXES, GRID, INSTRUMENT, SETTINGS, observation, prepa
 
 from survey.events.observation import ObservationRejected
 from survey.reduction import safe
+from survey.reduction.background_fit import field_of_view, field_of_view_totals
 from survey.reduction.prepare import POINT_LIKE, prepare
 from survey.reduction.safe import SafeRange
+from survey.sky.grid import SkyGrid
 
 EDGES = AXES.energy.edges
 
@@ -161,3 +163,23 @@ def test_point_like_responses_are_told_in_a_cube():
     notes = prepare(replace(full, responses={**full.responses, "aeff": cut}), GRID, AXES, SETTINGS).notes
     assert f"aeff: {POINT_LIKE}" in notes
     assert not any(POINT_LIKE in note for note in prepare(full, GRID, AXES, SETTINGS).notes)
+
+
+@pytest.mark.parametrize(("binsize", "width"), [(0.1, 360.0), (0.11, 360.0), (0.07, 360.0), (0.1, 359.9)])
+def test_an_observation_across_the_seam_keeps_its_events_and_its_field_of_view(binsize, width):
+    """Whether the grid is cyclic or merely comes round; `width` may leave a column between its ends."""
+    here, there = (
+        SkyGrid.create(proj="CAR", frame="galactic", lon=lon, lat=0, binsize=binsize, width=(width, 9))
+        for lon in (10.0, 190.0)
+    )
+    one = observation(n_events=2000)
+    expected, found = (prepare(one, grid, AXES, SETTINGS) for grid in (here, there))
+    lost = 0 if width == 360.0 else 40  # in the column that the grid lacks
+    assert found.ledger.in_cube == pytest.approx(expected.ledger.in_cube, abs=8 + lost)
+    assert found.ledger.offset_cut == pytest.approx(expected.ledger.offset_cut, abs=8)
+    whole, seam = (
+        field_of_view_totals(prepared_one, grid, AXES, field_of_view(prepared_one, grid))
+        for prepared_one, grid in ((expected, here), (found, there))
+    )
+    assert seam.background.sum() == pytest.approx(whole.background.sum(), rel=0.01 if width == 360.0 else 0.05)
+    assert seam.counts.sum() == pytest.approx(whole.counts.sum(), abs=8 + lost)

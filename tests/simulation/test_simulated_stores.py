@@ -212,6 +212,16 @@ def test_responses_of_a_file_serve_every_run(made: Path, tmp_path: Path) -> None
     assert check_datastore(open_datastore(tmp_path / "store")) == ()
 
 
+def test_responses_with_doubtful_numbers_serve_an_archive_too(made: Path, tmp_path: Path) -> None:
+    """As those that are public: dispersions whose rows are off 1, which reading normalises."""
+    with fits.open(next((made / "responses").iterdir())) as hdus:
+        hdus["EDISP"].data["MATRIX"] *= 0.98
+        hdus.writeto(tmp_path / "responses.fits")
+    config = configured(tmp_path, responses={"path": str(tmp_path / "responses.fits")})
+    report = survey.simulate(config, tmp_path / "store.zarr", listeners=[])
+    assert report.n_observations == len(open_datastore(tmp_path / "store.zarr").sources) == 4
+
+
 def test_a_template_that_changed_is_simulated_anew(tmp_path: Path) -> None:
     header = fits.Header(
         {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 83.63, "CRVAL2": -22.0, "BUNIT": "sr-1"}

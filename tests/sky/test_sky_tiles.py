@@ -80,6 +80,20 @@ def test_a_circle_across_the_seam_is_seen_from_both_sides() -> None:
     assert grid.window_around(float(ra), float(dec), 3.0, margin=True).shape[1] < 12
 
 
+@pytest.mark.parametrize("grid", [GRIDS[2], GRIDS[3]])
+@pytest.mark.parametrize("lon", [179.2, 180.0, -178.5])
+def test_every_pixel_of_a_circle_across_the_seam_is_in_its_window(grid: SkyGrid, lon: float) -> None:
+    """Also where 360 degrees are not a whole number of pixels, and the grid comes round without being cyclic."""
+    ra, dec = (float(value) for value in frames.to_icrs(grid.lon + lon, 3.0, grid.frame))
+    rows, columns = np.nonzero(within(grid, ra, dec, 4.0))
+    assert columns.min() < 9
+    assert columns.max() > grid.nx - 9
+    window = grid.window_around(ra, dec, 4.0, margin=True)
+    y, x, inside = grid.index_in(window, rows, columns)
+    assert inside.all()
+    np.testing.assert_array_equal(grid.fill(window)[0][:, y, x], FULL[grid][:, rows, columns])
+
+
 def test_a_circle_elsewhere_meets_nothing() -> None:
     grid = GRIDS[0]
     assert grid.tiles_near(263.6, -22.0, 3.0) == []
