@@ -52,6 +52,7 @@ class DistributedEngine(ABC):
         self._cluster: Any = None
         self._failure: BaseException | None = None
         self._futures: dict[str, Future] = {}
+        self._overgrown: set[str] = set()
         self._ended: queue.SimpleQueue[Completion] = queue.SimpleQueue()
         self._closing = False
         self._abandoned = False
@@ -131,6 +132,8 @@ class DistributedEngine(ABC):
             with dask.config.set(ours), _quiet():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
+                # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
+                self._client.subscribe_topic("worker-restart-memory", self._note_overgrown)
                 if has_bokeh():
                     self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
@@ -193,10 +196,14 @@ class DistributedEngine(ABC):
 
     def _failed(self, tag: str, error: Exception) -> Completion:
         if isinstance(error, KilledWorker):
-            return Completion(tag, error=error, lost=True)
+            return Completion(tag, error=error, lost=True, overgrown=error.last_worker.address in self._overgrown)
         if isinstance(error, NoValidWorkerError) or type(error).__name__ == "NoWorkerError":
             return Completion(tag, error=WorkersLost(f"no worker came in time: {' '.join(str(error).split())}"))
         return Completion(tag, error=error)
+
+    def _note_overgrown(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Runs in a thread of the client's."""
+        self._overgrown.add(event[1]["worker"])
 
     def wait(self, timeout: float) -> list[Completion]:
         """Tasks that ended since the last call."""
