@@ -127,9 +127,7 @@ class DistributedEngine(ABC):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
-            ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
-            with dask.config.set(ours), _quiet():
+            with self.in_force():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
                 # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
@@ -138,6 +136,14 @@ class DistributedEngine(ABC):
                     self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
             self._failure = failure
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """The settings, while schedulers and workers are made; without Dask's own log lines."""
+        # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
+        ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
+        with dask.config.set(ours), _quiet():
+            yield
 
     def client(self) -> Client:
         """The client, once the cluster is up.

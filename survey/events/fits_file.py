@@ -299,6 +299,9 @@ def _data_size(header: Header, *, first: bool) -> int:
     count = 1
     for length in lengths:
         count *= length
-    return abs(int(bits)) // 8 * _whole(header, "GCOUNT", ASSUMED["GCOUNT"]) * (
-        _whole(header, "PCOUNT", ASSUMED["PCOUNT"]) + count
+    return (
+        abs(int(bits))
+        // 8
+        * _whole(header, "GCOUNT", ASSUMED["GCOUNT"])
+        * (_whole(header, "PCOUNT", ASSUMED["PCOUNT"]) + count)
     )

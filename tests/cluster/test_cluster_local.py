@@ -1,5 +1,6 @@
 """Running plans on worker processes: kills of workers and of the driver, interruption, poison."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -220,6 +221,20 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
     killer.join()
     assert len(killed) == 1
     assert outcomes.tally() == {"obs": {"done": 5}, "tile": {"done": 1}}
+
+
+def test_a_nanny_that_gives_up_is_replaced(tmp_path):
+    def give_up(event):
+        if isinstance(event, UnitEnded) and not gone:
+            (nanny,) = opened._cluster.workers.values()
+            gone.append(nanny)
+            asyncio.run_coroutine_threadsafe(nanny.close(), opened._cluster.loop.asyncio_loop)
+
+    gone = []
+    with open_engine(ClusterConfig(workers=1, memory="1 GB", worker_timeout=150)) as opened:
+        outcomes = execute(plan(tmp_path, 40, 0.05), workspace=tmp_path / ".w", engine=opened, listeners=[give_up])
+        assert set(opened._cluster.workers.values()).isdisjoint(gone)
+    assert outcomes.tally() == {"obs": {"done": 40}, "tile": {"done": 8}}
 
 
 def test_a_cluster_that_cannot_start_says_so(tmp_path):

@@ -179,7 +179,9 @@ def check(victim: Victim, seed: int) -> str:
         assert time.perf_counter() - begun < SECONDS, told
     assert not breaks, f"{told}: the format is broken and nothing is said"
     expected = by_astropy(content)
-    if expected is None:  # astropy wants every card of the table whole: the events are all there, and the oddity is told
+    if (
+        expected is None
+    ):  # astropy wants every card of the table whole: the events are all there, and the oddity is told
         assert any(re.match(r"\[[A-Z]+\] [A-Z0-9_]+: ", note) for note in observation.notes), told
         expected = by_astropy(victim.content)
         ended = "read by us alone"
