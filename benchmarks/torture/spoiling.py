@@ -89,7 +89,7 @@ SPOILINGS = {
     "truncated": Spoiling(_cut_off, r"truncated|corrupt|has no HDU"),
     "with NaN in a response": Spoiling(_not_finite, r"\[AEFF\].*(not finite|nan)"),
     "of random bytes": Spoiling(_garbage, r"is no FITS file"),
-    "missing": Spoiling(_missing, r"No such file"),
+    "missing": Spoiling(_missing, r"does not exist"),
     "too large for the memory of a worker": Spoiling(_too_large, r"^memory: 3 workers died with it", rare=True),
 }
 """All of them, by what such an observation is."""
