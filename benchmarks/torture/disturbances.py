@@ -102,8 +102,8 @@ FIRST_ROUNDS = (
     (
         JOBS,
         (
-            *(("nanny killed", 0.1), ("job suspended and continued", 0.2), ("driver killed", 0.45)),
-            *(("worker stopped and continued", 0.5), ("worker killed", 0.7)),
+            *(("nanny killed", 0.1), ("driver killed", 0.3), ("worker stopped and continued", 0.4)),
+            *(("job suspended and continued", 0.5), ("worker killed", 0.8)),
         ),
     ),
 )

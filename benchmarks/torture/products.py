@@ -20,6 +20,8 @@ SET_ASIDE = 3
 MEMORY = "1 GB"
 """Of a worker."""
 PAGE = 4096
+LATE = 5.0
+"""Seconds after its end in which a run has no half-written file any more."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ def differences(store: SpoiledStore, reference: Reference, out: Path) -> list[st
     changed = sorted(name for name in found | reference.digests if found.get(name) != reference.digests.get(name))
     if changed:
         wrong.append(f"{len(changed)} files of the stores differ: {', '.join(changed[:3])}")
-    left = [path.relative_to(out).as_posix() for path in out.rglob("*.partial")]
+    limit = time.monotonic() + LATE
+    # A job that went on after it had been given up may be writing yet, what is there already.
+    while (left := [path.relative_to(out).as_posix() for path in out.rglob("*.partial")]) and time.monotonic() < limit:
+        time.sleep(0.1)
     if left:
         wrong.append(f"{len(left)} half-written files were left: {', '.join(left[:3])}")
     return wrong

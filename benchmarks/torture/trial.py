@@ -20,11 +20,13 @@ from benchmarks.torture.jobs import Jobs, workers_below
 from benchmarks.torture.products import SET_ASIDE, Reference, command, differences, local, records
 from benchmarks.torture.store import SpoiledStore
 
-WORKER_TTL = 8.0
+WORKER_TTL = 10.0
 """Seconds of silence after which the scheduler gives a worker up; it looks as often as that."""
 SHORT_STOP = 3.0
 """Seconds for which a worker is stopped that is not to be given up."""
-LONG_STOP = 2 * WORKER_TTL + 2.0
+NANNY_TIMEOUT = 30.0
+"""Seconds for which the scheduler waits for a nanny that does not answer."""
+LONG_STOP = 2 * WORKER_TTL + NANNY_TIMEOUT + 2.0
 """Seconds for which a job is suspended that is to be given up."""
 MOST_STARTS = 10
 LONGEST = 300.0
@@ -198,12 +200,9 @@ class Trial:
             case "job suspended and continued":
                 assert self._jobs is not None
                 self._jobs.suspend(nannies[0])
-                self._alarms.append((time.monotonic() + LONG_STOP, lambda: self._resume(nannies[0])))
-
-    def _resume(self, nanny: int) -> None:
-        """A job goes on that the scheduler has given up, in the midst of a unit that others have done."""
-        assert self._jobs is not None
-        self._jobs.resume(nanny)
+                # Then it goes on in the midst of a unit that others have done.
+                resume = self._jobs.resume
+                self._alarms.append((time.monotonic() + LONG_STOP, lambda: resume(nannies[0])))
 
     def _ring(self, now: float) -> None:
         for alarm in [one for one in self._alarms if one[0] <= now]:
