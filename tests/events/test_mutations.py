@@ -152,7 +152,7 @@ def by_astropy(content: bytes) -> dict[str, np.ndarray] | None:
             with fits.open(io.BytesIO(content)) as hdus:
                 table = hdus["EVENTS"].data
                 return {name: np.array(table[name]) for name in ("TIME", "RA", "DEC", "ENERGY")}
-        except (KeyError, fits.VerifyError):
+        except (KeyError, ValueError, fits.VerifyError):
             return None
 
 
