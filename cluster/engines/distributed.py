@@ -263,7 +263,10 @@ class DistributedEngine(ABC):
                 with contextlib.suppress(Exception):
                     client.close(timeout=2)
             if cluster is not None:
-                self.end_cluster(cluster, now=now)
+                # Dask may stumble over a worker that is just being started. That must not hide why the run ends, nor
+                # turn one that is complete into one that failed.
+                with contextlib.suppress(Exception):
+                    self.end_cluster(cluster, now=now)
         for name in self.environment():  # distributed sets these in this process to hand them on
             if name in self._environment:
                 os.environ[name] = self._environment[name]

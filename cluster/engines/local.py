@@ -114,9 +114,10 @@ class Engine(DistributedEngine):
                 if pid is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
+        try:
             cluster.close(timeout=10)
-        self._main.__exit__(None, None, None)
+        finally:
+            self._main.__exit__(None, None, None)
 
     @property
     def dashboard(self) -> str | None:
