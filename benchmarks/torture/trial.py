@@ -133,16 +133,17 @@ class Trial:
                     self._ring(time.monotonic())
                     if self._jobs is not None:
                         self._jobs.tend()
+                    done = self._watch(driver)
                     if not any(KINDS[kind].ends for kind in happened):
-                        happened += self._disturb(driver)
+                        happened += self._disturb(driver, done)
                     time.sleep(0.02)
             finally:
                 self._end_group(driver, happened)
             told.seek(0)
             return driver.returncode, told.read(), happened
 
-    def _disturb(self, driver: subprocess.Popen[bytes]) -> list[str]:
-        """Do what is next, if it is time for it."""
+    def _watch(self, driver: subprocess.Popen[bytes]) -> int:
+        """How many units are done; a run that does not get on is ended."""
         done = sum(1 for _ in (self.out / ".survey" / "markers").rglob("*.json"))
         now = time.monotonic()
         if done != self._moved[0]:
@@ -150,6 +151,10 @@ class Trial:
         elif now - self._moved[1] > LONGEST:
             self.failures.append(f"hung with {done} units done")
             os.killpg(driver.pid, signal.SIGKILL)
+        return done
+
+    def _disturb(self, driver: subprocess.Popen[bytes], done: int) -> list[str]:
+        """Do what is next, if it is time for it."""
         if not self.pending or done / self.reference.n_records < self.pending[0].at:
             return []
         workers = workers_below(driver.pid) if self._jobs is None else self._jobs.workers()
