@@ -47,7 +47,7 @@ from cluster.workspace import Workspace
 DEATHS = 3
 """Workers that may die while they run one unit before it counts as the cause."""
 LOSSES = 12
-"""Workers that may die with a unit in their queue, begun or not, before it is given up."""
+"""Workers that may die with a unit in their queue, while nothing else gets on, before it is given up."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -175,6 +175,8 @@ class _Driver:
         self.tries: Counter[int] = Counter()
         self.deaths: Counter[int] = Counter()
         self.losses: Counter[int] = Counter()
+        self.overgrown: Counter[int] = Counter()
+        self.memory_limit: int | None = None
         run = uuid.uuid4().hex[:8]  # an engine may serve several runs, one after another
         self.tags = (f"{run}-{number:06d}" for number in itertools.count())
 
@@ -196,6 +198,7 @@ class _Driver:
     def drive(self, engine: Engine) -> None:
         """Run until nothing is left."""
         self.batcher.slots = engine.n_workers * engine.threads
+        self.memory_limit = engine.memory_limit
         self._check_memory(engine)
         # With several threads a worker dies with several units, and only a suspect that runs alone is found out.
         suspects = engine.n_workers if engine.threads == 1 else 1
@@ -266,7 +269,7 @@ class _Driver:
             return
         self.suspect_batches.discard(completion.tag)
         if completion.lost:
-            self._lost(completion.tag, batch)
+            self._lost(completion.tag, batch, overgrown=completion.overgrown)
             return
         if completion.error is not None:
             raise ClusterError(f"a worker could not run a batch: {describe(completion.error)}") from completion.error
@@ -283,9 +286,11 @@ class _Driver:
             self._queue(index, later=True)
             return
         self.batcher.measured(self.plan.stage(index), self.units[index].cost, report.outcome.seconds)
+        # Who waits beside units that bring down their workers is not one of them as long as others get through.
+        self.losses.clear()
         self._settle(index, report.outcome)
 
-    def _lost(self, tag: str, batch: list[int]) -> None:
+    def _lost(self, tag: str, batch: list[int], *, overgrown: bool) -> None:
         """Find out how far a lost worker came, and what it died of."""
         begun = self.workspace.end(tag)
         left: list[int] = []
@@ -302,8 +307,10 @@ class _Driver:
         if begun and left:
             suspect = left.pop(0)
             self.deaths[suspect] += 1
+            self.overgrown[suspect] += overgrown
             if self.deaths[suspect] >= DEATHS:
                 self._give_up(suspect)
+                self.losses.clear()
             else:
                 self.suspects.append(suspect)
         for index in left:
@@ -316,6 +323,9 @@ class _Driver:
         slot = self.plan.slots[index]
         times = max(self.deaths[index], self.losses[index])
         reason = f"worker lost: memory or crash ({times} workers died with it)"
+        if self.overgrown[index]:
+            limit = "they have" if self.memory_limit is None else f"their {self.memory_limit / 1e9:.2f} GB"
+            reason = f"memory: {times} workers died with it, which took more than {limit}; raise cluster.memory"
         outcome = Outcome("failed", self.keys[index], reason=reason)
         self.workspace.forget(slot)
         self.workspace.record(slot, outcome)

@@ -29,6 +29,8 @@ class Completion:
     """What it raised."""
     lost: bool = False
     """True when its worker died; the task may or may not have begun."""
+    overgrown: bool = False
+    """True when its worker is known to have died because it took more memory than it may."""
 
 
 class Engine(Protocol):

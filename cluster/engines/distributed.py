@@ -52,6 +52,7 @@ class DistributedEngine(ABC):
         self._cluster: Any = None
         self._failure: BaseException | None = None
         self._futures: dict[str, Future] = {}
+        self._overgrown: set[str] = set()
         self._ended: queue.SimpleQueue[Completion] = queue.SimpleQueue()
         self._closing = False
         self._abandoned = False
@@ -126,15 +127,23 @@ class DistributedEngine(ABC):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
-            ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
-            with dask.config.set(ours), _quiet():
+            with self.in_force():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
+                # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
+                self._client.subscribe_topic("worker-restart-memory", self._note_overgrown)
                 if has_bokeh():
                     self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
             self._failure = failure
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """The settings, while schedulers and workers are made; without Dask's own log lines."""
+        # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
+        ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
+        with dask.config.set(ours), _quiet():
+            yield
 
     def client(self) -> Client:
         """The client, once the cluster is up.
@@ -193,10 +202,14 @@ class DistributedEngine(ABC):
 
     def _failed(self, tag: str, error: Exception) -> Completion:
         if isinstance(error, KilledWorker):
-            return Completion(tag, error=error, lost=True)
+            return Completion(tag, error=error, lost=True, overgrown=error.last_worker.address in self._overgrown)
         if isinstance(error, NoValidWorkerError) or type(error).__name__ == "NoWorkerError":
             return Completion(tag, error=WorkersLost(f"no worker came in time: {' '.join(str(error).split())}"))
         return Completion(tag, error=error)
+
+    def _note_overgrown(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Runs in a thread of the client's."""
+        self._overgrown.add(event[1]["worker"])
 
     def wait(self, timeout: float) -> list[Completion]:
         """Tasks that ended since the last call."""
@@ -250,7 +263,10 @@ class DistributedEngine(ABC):
                 with contextlib.suppress(Exception):
                     client.close(timeout=2)
             if cluster is not None:
-                self.end_cluster(cluster, now=now)
+                # Dask may stumble over a worker that is just being started. That must not hide why the run ends, nor
+                # turn one that is complete into one that failed.
+                with contextlib.suppress(Exception):
+                    self.end_cluster(cluster, now=now)
         for name in self.environment():  # distributed sets these in this process to hand them on
             if name in self._environment:
                 os.environ[name] = self._environment[name]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +17,15 @@ from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
+from cluster.engines.base import Completion
 from cluster.engines.distributed import DistributedEngine, has_bokeh
 from cluster.engines.security import dashboard_address, security
 from cluster.errors import ConfigError
 
 STARTS = 3
 """How often a cluster is started before it is given up."""
+LOOKED_AFTER_EVERY = 2.0
+"""Seconds between two looks at whether all nannies are there."""
 
 
 class Engine(DistributedEngine):
@@ -32,6 +38,8 @@ class Engine(DistributedEngine):
         super().__init__(config, preload=preload)
         if self.memory_limit is None:
             self.memory_limit = int(MEMORY_LIMIT / config.workers)
+        self._looked_at = time.monotonic()
+        self._replacing: concurrent.futures.Future[None] | None = None
 
     def make_cluster(self) -> LocalCluster:
         """Start scheduler and workers on the loopback."""
@@ -72,8 +80,33 @@ class Engine(DistributedEngine):
                     raise
         raise AssertionError
 
+    def wait(self, timeout: float) -> list[Completion]:
+        """Tasks that ended since the last call."""
+        self._look_after_nannies()
+        return super().wait(timeout)
+
+    def _look_after_nannies(self) -> None:
+        """A nanny starts its worker again; but one whose worker dies while it starts gives up, and Dask makes no other."""
+        now, cluster = time.monotonic(), self._cluster
+        if cluster is None or now - self._looked_at < LOOKED_AFTER_EVERY:
+            return
+        self._looked_at = now
+        if self._replacing is not None and not self._replacing.done():
+            return
+        gone = [name for name in cluster.worker_spec if _has_ended(cluster.workers.get(name))]
+        if gone:
+            self._replacing = asyncio.run_coroutine_threadsafe(self._replace(gone), cluster.loop.asyncio_loop)
+
+    async def _replace(self, names: Sequence[Any]) -> None:
+        with self.in_force(), contextlib.suppress(RuntimeError, OSError):  # the next look sees whether it went well
+            for name in names:
+                self._cluster.workers.pop(name, None)
+            await self._cluster._correct_state()
+
     def end_cluster(self, cluster: LocalCluster, *, now: bool) -> None:
         """End the workers: politely, or at once."""
+        if self._replacing is not None:
+            self._replacing.cancel()
         if now:
             for nanny in list(cluster.workers.values()):
                 pid = nanny.pid
@@ -81,15 +114,20 @@ class Engine(DistributedEngine):
                 if pid is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
+        try:
             cluster.close(timeout=10)
-        self._main.__exit__(None, None, None)
+        finally:
+            self._main.__exit__(None, None, None)
 
     @property
     def dashboard(self) -> str | None:
         """Address of the dashboard, None when it is off."""
         self.client()
         return self._cluster.dashboard_link if self.config.dashboard else None
+
+
+def _has_ended(nanny: Any) -> bool:
+    return nanny is None or nanny.status in (Status.closed, Status.failed)
 
 
 @contextlib.contextmanager

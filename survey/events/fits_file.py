@@ -15,6 +15,8 @@ BLOCK = 2880
 CARD = 80
 MAX_BYTES = 1 << 32
 MAX_HDUS = 10_000
+ASSUMED = {"PCOUNT": 0, "GCOUNT": 1}
+"""Keywords that every extension must have, and what they are taken for where one is missing: what all tables have."""
 
 HeaderValue = str | int | float | bool
 Header = Mapping[str, HeaderValue]
@@ -63,6 +65,11 @@ class Hdu:
     def is_table(self) -> bool:
         """Whether it is a binary table."""
         return str(self.header.get("XTENSION", "")).strip().upper() in ("BINTABLE", "A3DTABLE")
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Keywords that it must have and has not, with what was assumed."""
+        return {keyword: value for keyword, value in ASSUMED.items() if self.number and keyword not in self.header}
 
     @property
     def data(self) -> memoryview:
@@ -292,4 +299,9 @@ def _data_size(header: Header, *, first: bool) -> int:
     count = 1
     for length in lengths:
         count *= length
-    return abs(int(bits)) // 8 * _whole(header, "GCOUNT", 1) * (_whole(header, "PCOUNT", 0) + count)
+    return (
+        abs(int(bits))
+        // 8
+        * _whole(header, "GCOUNT", ASSUMED["GCOUNT"])
+        * (_whole(header, "PCOUNT", ASSUMED["PCOUNT"]) + count)
+    )

@@ -90,11 +90,17 @@ class _Reading:
         if opened is None:
             return None
         try:
-            return opened.find(location.hdu)
+            hdu = opened.find(location.hdu)
         except FitsError as error:
             if not opened.broken:
                 report.error(f"{location.hdu_type} is missing: the file {error}")
             return None
+        for keyword, assumed in hdu.missing.items():
+            # Other readers of FITS do without the whole HDU.
+            self.at(location, hdu).warning(
+                f"is missing, {assumed} assumed", keyword=keyword, advice="the FITS standard requires it"
+            )
+        return hdu
 
     def at(self, location: HduLocation, hdu: Hdu) -> Report:
         """Where to report the problems of an HDU."""

@@ -1,5 +1,6 @@
 """Running plans on worker processes: kills of workers and of the driver, interruption, poison."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import cluster_jobs
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from cluster import ConfigError, DiskFull, Unit, unit_key
 from cluster.config import ClusterConfig
@@ -220,6 +222,38 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
     killer.join()
     assert len(killed) == 1
     assert outcomes.tally() == {"obs": {"done": 5}, "tile": {"done": 1}}
+
+
+def test_a_nanny_that_gives_up_is_replaced(tmp_path):
+    def give_up(event):
+        if isinstance(event, UnitEnded) and not gone:
+            (nanny,) = opened._cluster.workers.values()
+            gone.append(nanny)
+            asyncio.run_coroutine_threadsafe(nanny.close(), opened._cluster.loop.asyncio_loop)
+
+    gone = []
+    with open_engine(ClusterConfig(workers=1, memory="1 GB", worker_timeout=150)) as opened:
+        outcomes = execute(plan(tmp_path, 40, 0.05), workspace=tmp_path / ".w", engine=opened, listeners=[give_up])
+        assert set(opened._cluster.workers.values()).isdisjoint(gone)
+    assert outcomes.tally() == {"obs": {"done": 40}, "tile": {"done": 8}}
+
+
+def test_a_cluster_that_stumbles_at_its_end_does_not_hide_how_the_run_ended(tmp_path, monkeypatch):
+    def stumble(self, *given, **named):
+        close(self, *given, **named)
+        raise AssertionError("Status.init")
+
+    def stop(event):
+        if isinstance(event, UnitEnded):
+            raise KeyboardInterrupt
+
+    close = LocalCluster.close
+    monkeypatch.setattr(LocalCluster, "close", stumble)
+    config = ClusterConfig(workers=1, memory="1 GB")
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(tmp_path, 10), workspace=tmp_path / ".work", config=config, listeners=[stop])
+    outcomes = execute(plan(tmp_path, 10), workspace=tmp_path / ".work", config=config)
+    assert all(outcome.is_done for outcome in outcomes.values())
 
 
 def test_a_cluster_that_cannot_start_says_so(tmp_path):

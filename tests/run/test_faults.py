@@ -23,6 +23,8 @@ import survey
 from cluster.events import UnitEnded, WorkerLost
 from cluster.workspace import Workspace
 from survey import cli, pipeline
+from survey.estimators import stages as estimators
+from survey.reduction import stages
 from survey.refusal import Refusal
 
 UNITS = 6 + 6 + 4 + 4 + 4
@@ -247,6 +249,42 @@ def test_a_cube_of_a_newer_release_is_refused_and_kept(run, settings, digest):
     with pytest.raises(Refusal, match="format_version 99, this release reads up to"):
         survey.run(settings, listeners=[])
     assert digest(run.layout.cube) == before
+
+
+def test_what_failed_is_tried_again_when_asked_and_not_before(settings, tmp_path, monkeypatch, calm, digest):
+    prepare, write = stages.prepare, estimators.write_block
+
+    def no_memory(observation, *given):
+        if observation.obs_id == 3:
+            raise MemoryError("no room for it")
+        return prepare(observation, *given)
+
+    def no_tile(url, sums, grid, tile):
+        if tile.name == "y000x001":
+            raise ValueError("something is wrong with it")
+        return write(url, sums, grid, tile)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "prepare", no_memory)
+        patch.setattr(estimators, "write_block", no_tile)
+        first = CliRunner().invoke(cli.app, command(settings, tmp_path))
+    assert first.exit_code == 1
+    cause, advice = (line for line in first.stderr.splitlines() if line.startswith("failed:"))
+    assert cause == "failed: excess/y000x001: ValueError: something is wrong with it"
+    assert advice.endswith("run again with --retry-failed when the cause is mended")
+    # The causes are gone, and a plain rerun asks nobody.
+    before = records(settings)
+    assert cause in CliRunner().invoke(cli.app, command(settings, tmp_path)).stderr.splitlines()
+    assert records(settings) == before
+    run = survey.open(settings["general"]["outdir"])
+    (row,) = run.observations[run.observations["status"] != "used"]
+    assert (row["obs_id"], row["status"], row["reason"]) == (3, "failed", "MemoryError: no room for it")
+    result = CliRunner().invoke(cli.app, command(settings, tmp_path, "--retry-failed"))
+    assert result.exit_code == 0, result.output
+    again = survey.open(settings["general"]["outdir"])
+    assert again.record["observations"] == {"used": 6, "set_aside": 0}
+    assert again.record["timings"]["stages"]["observations"]["done"] == 1
+    assert stores(again.outdir, digest) == calm
 
 
 def spoil(kind, path):
