@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cluster.object_store import is_precondition, open_filesystem
+
 
 class Folder(ABC):
     """A folder of small files, named by relative paths with forward slashes."""
@@ -31,6 +33,10 @@ class Folder(ABC):
     @abstractmethod
     def remove(self, path: str) -> None:
         """Remove a file; none there is fine."""
+
+    @abstractmethod
+    def age(self, path: str) -> float:
+        """Seconds since a file was written, by the storage's own clock; infinite when there is none."""
 
     @abstractmethod
     def read_all(self, folder: str) -> Iterator[bytes]:
@@ -89,6 +95,16 @@ class LocalFolder(Folder):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(path))
 
+    def age(self, path: str) -> float:
+        probe = f"{path}.{uuid.uuid4().hex[:12]}"
+        try:
+            self.write(probe, b"", durable=False)
+            return os.stat(self._path(probe)).st_mtime - os.stat(self._path(path)).st_mtime
+        except FileNotFoundError:
+            return float("inf")
+        finally:
+            self.remove(probe)
+
     def _files(self, folder: str) -> Iterator[str]:
         pending = [self._path(folder)]
         while pending:
@@ -129,6 +145,44 @@ class RemoteFolder(Folder):
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         self.filesystem.pipe_file(self._path(path), data)
 
+    def swap(self, path: str, data: bytes, found: bytes | None) -> bool:
+        """Put a file there in place of what was found, unless somebody else was quicker.
+
+        On S3 the store itself decides, by conditional puts. Other stores decide so where nothing was found; what is
+        there they put over, whoever else does so at the same time.
+
+        Parameters
+        ----------
+        path : str
+            Of the file.
+        data : bytes
+            Its new content.
+        found : bytes or None
+            What was read there; None for nothing.
+
+        Returns
+        -------
+        bool
+            False when there is something else by now.
+        """
+        place = self._path(path)
+        try:
+            condition = {"mode": "create"}
+            if found is not None:
+                tag = self.filesystem.info(place).get("ETag")
+                condition = {"IfMatch": tag} if tag else {}
+                if self.read(path) != found:
+                    return False
+            self.filesystem.pipe_file(place, data, **condition)
+        except (FileExistsError, FileNotFoundError):
+            # Ours it is all the same when the answer to the put was lost and the put tried again.
+            return self.read(path) == data
+        except OSError as error:
+            if not is_precondition(error):
+                raise
+            return self.read(path) == data
+        return True
+
     def read(self, path: str) -> bytes | None:
         try:
             return self.filesystem.cat_file(self._path(path))
@@ -139,8 +193,18 @@ class RemoteFolder(Folder):
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.rm_file(self._path(path))
 
+    def age(self, path: str) -> float:
+        probe = f"{path}.{uuid.uuid4().hex[:12]}"
+        try:
+            self.write(probe, b"-")
+            now, then = (self.filesystem.modified(self._path(name)) for name in (probe, path))
+            return (now - then).total_seconds()
+        except FileNotFoundError:
+            return float("inf")
+        finally:
+            self.remove(probe)
+
     def _files(self, folder: str) -> list[str]:
-        self.filesystem.invalidate_cache()  # other processes write here too
         try:
             return self.filesystem.find(self._path(folder))
         except FileNotFoundError:
@@ -149,8 +213,12 @@ class RemoteFolder(Folder):
     def read_all(self, folder: str) -> Iterator[bytes]:
         paths = [path for path in self._files(folder) if path.endswith(".json")]
         for start in range(0, len(paths), 1000):
-            found = self.filesystem.cat(paths[start : start + 1000], on_error="omit")
-            yield from found.values()
+            found = self.filesystem.cat(paths[start : start + 1000], on_error="return")
+            for content in found.values():
+                if isinstance(content, bytes):
+                    yield content
+                elif not isinstance(content, FileNotFoundError):  # removed since it was listed
+                    raise content
 
     def clear(self, folder: str) -> None:
         for path in self._files(folder):
@@ -165,7 +233,5 @@ def open_folder(url: str | os.PathLike[str]) -> Folder:
         return LocalFolder(text, Path(text.removeprefix("file://")).absolute())
     if "://" not in text:
         return LocalFolder(text, Path(text).absolute())
-    import fsspec
-
-    filesystem, root = fsspec.core.url_to_fs(text)
+    filesystem, root = open_filesystem(text)
     return RemoteFolder(text, filesystem, root)
