@@ -118,15 +118,17 @@ class Lock:
     def _release(self) -> None:
         self._stop.set()
         mine, self._mine = self._mine, None
-        found = self._read()
-        if mine is not None and found is not None and found.token == mine.token:
-            self.folder.remove(PATH)
+        # A lock that cannot be removed is stale once this process has ended; what ended the run matters more.
+        with contextlib.suppress(OSError):
+            found = self._read()
+            if mine is not None and found is not None and found.token == mine.token:
+                self.folder.remove(PATH)
 
     def _beat(self, mine: Holder, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT):
             # A disk or a network that fails for a moment must not end a run: only a lock that is read and is
             # another's does.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError):
                 found = self._read()
                 if stop.is_set():
                     return

@@ -6,14 +6,18 @@ Holds bytes only; what they mean is `workspace`'s.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from cluster.object_store import is_precondition, open_filesystem
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Folder(ABC):
@@ -131,8 +135,23 @@ class LocalFolder(Folder):
                 os.unlink(path)
 
 
+def _as_os_errors(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a method raise `OSError` where the client of a store raises something of its own."""
+
+    @functools.wraps(method)
+    def wrapped(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(*given, **named)
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(str(error)) from error
+
+    return wrapped
+
+
 class RemoteFolder(Folder):
-    """A folder of an object store, where one put is atomic."""
+    """A folder of an object store, where one put is atomic. What its clients raise comes as `OSError`."""
 
     def __init__(self, url: str, filesystem: Any, root: str) -> None:
         self.url = url
@@ -142,9 +161,11 @@ class RemoteFolder(Folder):
     def _path(self, path: str) -> str:
         return f"{self.root}/{path}"
 
+    @_as_os_errors
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         self.filesystem.pipe_file(self._path(path), data)
 
+    @_as_os_errors
     def swap(self, path: str, data: bytes, found: bytes | None) -> bool:
         """Put a file there in place of what was found, unless somebody else was quicker.
 
@@ -183,16 +204,19 @@ class RemoteFolder(Folder):
             return self.read(path) == data
         return True
 
+    @_as_os_errors
     def read(self, path: str) -> bytes | None:
         try:
             return self.filesystem.cat_file(self._path(path))
         except FileNotFoundError:
             return None
 
+    @_as_os_errors
     def remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.rm_file(self._path(path))
 
+    @_as_os_errors
     def age(self, path: str) -> float:
         probe = f"{path}.{uuid.uuid4().hex[:12]}"
         try:
@@ -204,6 +228,7 @@ class RemoteFolder(Folder):
         finally:
             self.remove(probe)
 
+    @_as_os_errors
     def _files(self, folder: str) -> list[str]:
         try:
             return self.filesystem.find(self._path(folder))
@@ -213,13 +238,18 @@ class RemoteFolder(Folder):
     def read_all(self, folder: str) -> Iterator[bytes]:
         paths = [path for path in self._files(folder) if path.endswith(".json")]
         for start in range(0, len(paths), 1000):
-            found = self.filesystem.cat(paths[start : start + 1000], on_error="return")
-            for content in found.values():
-                if isinstance(content, bytes):
-                    yield content
-                elif not isinstance(content, FileNotFoundError):  # removed since it was listed
-                    raise content
+            yield from self._contents(paths[start : start + 1000])
 
+    @_as_os_errors
+    def _contents(self, paths: list[str]) -> list[bytes]:
+        """What files hold, without those that were removed since they were listed."""
+        found = list(self.filesystem.cat(paths, on_error="return").values())
+        for content in found:
+            if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                raise content
+        return [content for content in found if isinstance(content, bytes)]
+
+    @_as_os_errors
     def clear(self, folder: str) -> None:
         for path in self._files(folder):
             with contextlib.suppress(FileNotFoundError):

@@ -124,7 +124,7 @@ def _ensure(
     stages: Mapping[str, Sequence[str]],
 ) -> None:
     """Make a store unless it is there, forget what was done to another one, empty tiles that are not reached."""
-    records = [slot for slot in (*workspace.markers(), *workspace.failures()) if slot.partition("/")[0] in stages]
+    records = [slot for stage in stages for slot in (*workspace.markers(stage), *workspace.failures(stage))]
     found = _attributes(url)
     if found is None or found.get("template") != template:
         for slot in records:
