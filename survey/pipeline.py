@@ -157,7 +157,9 @@ def _shown() -> Iterator[list[Any]]:
 
 def check_stores(settings: SurveyConfig) -> None:
     """Refuse object stores that cannot be used: the bucket, the key, the address."""
-    for url in (*settings.observations.datastore, settings.general.outdir):
+    exclusion = settings.datasets.background.exclusion
+    masks = [exclusion] if isinstance(exclusion, str) else []
+    for url in (*settings.observations.datastore, *masks, settings.general.outdir):
         check_store(url)
 
 

@@ -21,6 +21,8 @@ from survey import cli
 from survey.events.ingest import ingest
 from survey.store import urls
 
+pytestmark = pytest.mark.s3
+
 OF_THE_RUN = {"run.json", "run.html"}
 """Products that speak of the run itself, of times and places."""
 
@@ -187,6 +189,17 @@ def test_a_bucket_that_is_not_there_is_refused_in_one_line(config):
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
         assert line.startswith("refused: s3://no-such/thing: there is no bucket no-such at http://127.0.0.1:")
+
+
+def test_a_mask_that_is_not_there_and_a_log_that_cannot_be_are_refused_in_one_line(place, config):
+    for override, told in {
+        f"datasets.background.exclusion={place}/no-mask.fits": f"there is no file {place}/no-mask.fits",
+        f"general.log.filename={place}/log": "expected a file on this machine",
+    }.items():
+        result = command("plan", config, "--set", override)
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert told in line
 
 
 def test_parts_of_an_upload_that_was_killed_are_swept(place):
