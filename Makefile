@@ -14,13 +14,14 @@ else
 unexport SURVEY_DATA
 endif
 
-.PHONY: help demo test lint parity bench torture torture-short test-slurm schema clean
+.PHONY: help demo test lint parity bench torture torture-short test-s3 test-slurm schema clean
 
 help:
 	@echo "make demo     simulate a small survey, map it, and say where the pictures are"
 	@echo "make test     linters, types, layers and the fast test suite"
 	@echo "make parity   compare with Gammapy 2.1, in an environment of its own"
 	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md and MODELS.md"
+	@echo "make test-s3  surveys on an object store: moto's server, on this machine"
 	@echo "make test-slurm  install and start a SLURM on this machine (as root), and run surveys in its jobs"
 	@echo "make torture  kill processes at random; writes docs/reliability.md"
 
@@ -52,7 +53,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not parity and not torture and not slurm"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not parity and not torture and not slurm and not s3"
+
+test-s3: $(STAMP)
+	$(BIN)/python -m pytest tests/run/test_run_on_object_store.py -m s3
 
 test-slurm: $(STAMP)
 	tests/slurm/start_slurm.sh

@@ -23,6 +23,14 @@ class DiskFull(ClusterError):
     """Writing failed for want of space; finished work is kept and a rerun completes."""
 
 
+class StorageError(ClusterError):
+    """An object store stopped to answer, or to allow; finished work is kept and a rerun completes."""
+
+
+class StorageRefused(StorageError):
+    """An object store cannot be used as things are: nothing was begun."""
+
+
 class WorkersLost(ClusterError):
     """No worker is left, or none came within the time allowed."""
 

@@ -1,8 +1,9 @@
 """The lock of a workspace: one driver at a time.
 
 The lock is a small file that names its driver. It is stale when that driver is gone: on the same machine its process
-does not exist or started at another time; on another machine its heartbeat stopped. On an object store, which has no
-exclusive creation that all of them share, the lock is written and read back: a best effort.
+does not exist or started at another time; on another machine its heartbeat stopped. On a disk one process at a time looks
+at it and writes it; on an object store it is put on condition that what was found there has not changed
+(`cluster.storage.RemoteFolder.swap`), and read back, for stores that do not know conditions.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import psutil
 
 from cluster.errors import WorkspaceLocked
-from cluster.storage import Folder, LocalFolder
+from cluster.storage import Folder, LocalFolder, RemoteFolder
 
 PATH = "lock.json"
 HEARTBEAT = 15.0
 """Seconds between two signs of life."""
+READ_BACK = 0.2
+"""Seconds after which a lock on an object store is read back: of two puts without conditions the last one stays."""
 STALE_AFTER = 180.0
 """Seconds without one after which a driver on another machine counts as gone."""
 
@@ -47,8 +50,6 @@ class Holder:
     """When the lock was taken, seconds since the epoch."""
     token: str
     """Different for every lock taken."""
-    beat: float = 0.0
-    """Last sign of life, seconds since the epoch by the driver's clock."""
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -89,22 +90,26 @@ class Lock:
 
     def _acquire(self) -> None:
         process = psutil.Process()
-        now = time.time()
-        mine = Holder(
-            socket.gethostname(), _space(), process.pid, process.create_time(), now, uuid.uuid4().hex, beat=now
-        )
-        with _exclusive(self.folder):
-            found = self._read()
+        mine = Holder(socket.gethostname(), _space(), process.pid, process.create_time(), time.time(), uuid.uuid4().hex)
+        folder = self.folder
+        with _exclusive(folder):
+            data = folder.read(PATH)
+            found = _decode(data)
             if found is not None and not self._is_stale(found):
                 raise WorkspaceLocked(
-                    f"{self.folder.url}: another run works here ({found}); wait for it, or stop it and run again"
+                    f"{folder.url}: another run works here ({found}); wait for it, or stop it and run again"
                 )
-            self.folder.write(PATH, _encode(mine))
-        if not isinstance(self.folder, LocalFolder):
-            time.sleep(0.2)  # two puts at once: the last one wins and the other sees it here
+            if isinstance(folder, LocalFolder):
+                folder.write(PATH, _encode(mine))
+        if isinstance(folder, RemoteFolder):
+            won = folder.swap(PATH, _encode(mine), data)
+            time.sleep(READ_BACK)
             found = self._read()
-            if found is None or found.token != mine.token:
-                raise WorkspaceLocked(f"{self.folder.url}: another run started here at the same time ({found})")
+            if not won or found is None or found.token != mine.token:
+                raise WorkspaceLocked(
+                    f"{folder.url}: another run started here at the same time ({found or 'it has ended'}); "
+                    "wait for it, or stop it and run again"
+                )
         self._mine = mine
         self._lost = False
         self._stop = threading.Event()
@@ -113,9 +118,11 @@ class Lock:
     def _release(self) -> None:
         self._stop.set()
         mine, self._mine = self._mine, None
-        found = self._read()
-        if mine is not None and found is not None and found.token == mine.token:
-            self.folder.remove(PATH)
+        # A lock that cannot be removed is stale once this process has ended; what ended the run matters more.
+        with contextlib.suppress(OSError):
+            found = self._read()
+            if mine is not None and found is not None and found.token == mine.token:
+                self.folder.remove(PATH)
 
     def _beat(self, mine: Holder, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT):
@@ -130,18 +137,11 @@ class Lock:
                     return
                 if isinstance(self.folder, LocalFolder):
                     os.utime(self.folder.root / PATH)
-                else:
-                    self.folder.write(PATH, _encode(Holder(**{**asdict(mine), "beat": time.time()})))
+                elif isinstance(self.folder, RemoteFolder):
+                    self.folder.swap(PATH, _encode(mine), _encode(mine))
 
     def _read(self) -> Holder | None:
-        data = self.folder.read(PATH)
-        if data is None:
-            return None
-        try:
-            fields: dict[str, Any] = json.loads(data)
-            return Holder(**fields)
-        except (ValueError, TypeError):
-            return None
+        return _decode(self.folder.read(PATH))
 
     def _is_stale(self, found: Holder) -> bool:
         if (found.host, found.space) == (socket.gethostname(), _space()):
@@ -149,25 +149,22 @@ class Lock:
                 return abs(psutil.Process(found.pid).create_time() - found.pid_started) > 1.0
             except psutil.NoSuchProcess:
                 return True
-        return self._silence(found) > STALE_AFTER
-
-    def _silence(self, found: Holder) -> float:
-        """Seconds since the last heartbeat, by the file server's clock where there is one."""
-        if not isinstance(self.folder, LocalFolder):
-            return time.time() - found.beat
-        probe = f"{PATH}.{uuid.uuid4().hex[:12]}"
-        try:
-            self.folder.write(probe, b"", durable=False)
-            now = os.stat(self.folder.root / probe).st_mtime
-            return now - os.stat(self.folder.root / PATH).st_mtime
-        except FileNotFoundError:
-            return float("inf")
-        finally:
-            self.folder.remove(probe)
+        return self.folder.age(PATH) > STALE_AFTER
 
 
 def _encode(holder: Holder) -> bytes:
     return json.dumps(asdict(holder)).encode()
+
+
+def _decode(data: bytes | None) -> Holder | None:
+    """Who holds a lock; None where there is none, or none that can be read."""
+    if data is None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(data)
+        return Holder(**{field.name: found[field.name] for field in fields(Holder)})
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _space() -> str:

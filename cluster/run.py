@@ -37,6 +37,7 @@ from cluster.events import (
 )
 from cluster.history import summarise
 from cluster.memorylog import MemoryLog
+from cluster.object_store import store_errors
 from cluster.outcome import Outcome, Outcomes
 from cluster.plan import Plan, Settlement
 from cluster.runlog import RunLog
@@ -375,10 +376,11 @@ def _terminable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """The driver's own writes below `url`: a full disk is one line here too, `DiskFull`."""
-    try:
-        yield
-    except OSError as error:
-        if disk_full(error) is None:
-            raise
-        raise storage_error(error, url) from error
+    """The driver's own writes below `url`: a full disk is one line here too, `DiskFull`, and what an object store answers."""
+    with store_errors(url):
+        try:
+            yield
+        except OSError as error:
+            if disk_full(error) is None:
+                raise
+            raise storage_error(error, url) from error

@@ -18,8 +18,9 @@ from functools import lru_cache
 from typing import Any
 
 from cluster import memory
-from cluster.errors import ClusterError, DiskFull, PlanError, SetAside
+from cluster.errors import ClusterError, DiskFull, PlanError, SetAside, StorageError
 from cluster.markers import result_of
+from cluster.object_store import explain, is_remote
 from cluster.outcome import Outcome
 from cluster.workspace import Workspace
 
@@ -79,9 +80,14 @@ def run_batch(url: str, batch: str, items: Sequence[Item]) -> list[Report]:
             if reports[-1].fatal is not None:
                 break
         workspace.end(batch)
-    except OSError as error:  # the workspace itself cannot be written
-        slot = items[min(len(reports), len(items) - 1)].slot
-        reports.append(Report(slot, fatal=storage_error(error, url)))
+    except Exception as error:  # the workspace itself cannot be written
+        slot, lost = items[min(len(reports), len(items) - 1)].slot, explain(error, url) if is_remote(url) else None
+        if lost is not None:
+            reports.append(Report(slot, fatal=StorageError(f"{lost}; finished work is kept: run again")))
+        elif isinstance(error, OSError):
+            reports.append(Report(slot, fatal=storage_error(error, url)))
+        else:
+            raise
     return reports
 
 
@@ -126,6 +132,9 @@ def _run(workspace: Workspace, item: Item) -> Report:
         full = disk_full(error)
         if full is not None:
             return Report(item.slot, fatal=storage_error(full, workspace.url))
+        lost = explain(error, workspace.url if is_remote(workspace.url) else "object store")
+        if lost is not None:
+            return Report(item.slot, fatal=StorageError(f"unit {item.slot}: {lost}; finished work is kept: run again"))
         if not item.last_try:
             return Report(item.slot, error=describe(error))
         trace = traceback.format_exc()

@@ -41,13 +41,17 @@ class Workspace:
     def __repr__(self) -> str:
         return f"Workspace({self.url!r})"
 
-    def markers(self) -> dict[str, Outcome]:
-        """All markers, by slot; listed once."""
-        return dict(filter(None, map(markers.decode, self.folder.read_all("markers"))))
+    def markers(self, stage: str = "") -> dict[str, Outcome]:
+        """All markers, or those of a stage, by slot; listed once."""
+        return self._records("markers", stage)
 
-    def failures(self) -> dict[str, Outcome]:
-        """All records of failures, by slot; listed once."""
-        return dict(filter(None, map(markers.decode, self.folder.read_all("failed"))))
+    def failures(self, stage: str = "") -> dict[str, Outcome]:
+        """All records of failures, or those of a stage, by slot; listed once."""
+        return self._records("failed", stage)
+
+    def _records(self, kind: str, stage: str) -> dict[str, Outcome]:
+        folder = f"{kind}/{stage}" if stage else kind
+        return dict(filter(None, map(markers.decode, self.folder.read_all(folder))))
 
     def read(self, slot: str) -> Outcome | None:
         """The record of one slot, None when it has none: its marker or else its failure."""

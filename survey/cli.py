@@ -344,7 +344,7 @@ def _is_refusal(error: Exception) -> bool:
         return True
     # Those of the other rooms; a module that is not loaded cannot have raised.
     named = {
-        "cluster.errors": ("ConfigError", "PlanError", "WorkspaceLocked"),
+        "cluster.errors": ("ConfigError", "PlanError", "StorageRefused", "WorkspaceLocked"),
         "survey.events.problems": ("DataStoreError",),
     }
     return any(

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from survey.config_types import AngleValue, InputPath, PathValue, PositiveAngle, Section, TimeValue, scalar_or_list
+from survey.config_types import (
+    AngleValue,
+    InputPath,
+    PathValue,
+    PositiveAngle,
+    Section,
+    TimeValue,
+    is_url,
+    scalar_or_list,
+)
 
 if TYPE_CHECKING:
     from survey.events.selection import Selection
@@ -31,6 +40,14 @@ class LogConfig(Section):
     """Format of a log line, as in Python's logging."""
     datefmt: str | None = None
     """Format of its date."""
+
+    @model_validator(mode="after")
+    def _on_a_disk(self) -> LogConfig:
+        if self.filename is not None and is_url(self.filename):
+            raise ValueError(
+                f"found filename {self.filename}, expected a file on this machine: a log grows line by line"
+            )
+        return self
 
 
 class GeneralConfig(Section):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
-    "numpy", "scipy", "astropy", "regions", "xarray", "zarr", "numcodecs", "fsspec",
+    "numpy", "scipy", "astropy", "regions", "xarray", "zarr", "numcodecs", "fsspec", "s3fs",
     "dask", "distributed", "numba", "iminuit", "pydantic", "matplotlib",
 )  # fmt: skip
 
@@ -40,6 +40,7 @@ def _rows(compile_cache: str) -> Iterator[tuple[str, str]]:
         folder = os.environ.get(name)
         there = "" if not folder or os.path.isdir(folder) else " (no such folder)"
         yield f"${name}", f"{folder or 'not set'}{there}"
+    yield "$AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL") or "not set"
     yield "compiled kernels", compile_cache
     for name in PACKAGES:
         try:

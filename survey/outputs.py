@@ -18,7 +18,7 @@ from cluster import Outcomes
 from cluster.workspace import Workspace
 from survey.estimators.graph import EXCESS, TS, chosen_maps, map_url, map_variables
 from survey.fitting.graph import NPRED, npred_url, npred_variables
-from survey.layout import OWN_FILES, Layout
+from survey.layout import Layout
 from survey.reduction.graph import BACKGROUND_TILES, TILES, background_config
 from survey.refusal import Refusal
 from survey.report.graph import CUBE_PICTURES, PICTURES
@@ -124,7 +124,7 @@ def _ensure(
     stages: Mapping[str, Sequence[str]],
 ) -> None:
     """Make a store unless it is there, forget what was done to another one, empty tiles that are not reached."""
-    records = [slot for slot in (*workspace.markers(), *workspace.failures()) if slot.partition("/")[0] in stages]
+    records = [slot for stage in stages for slot in (*workspace.markers(stage), *workspace.failures(stage))]
     found = _attributes(url)
     if found is None or found.get("template") != template:
         for slot in records:
@@ -155,15 +155,6 @@ def _empty(plan: SurveyPlan, url: str, tile: Tile, variables: Sequence[str]) -> 
         fill = 0 if name in CUBE else np.nan
         values[name] = np.full([shapes.get(str(dim), array.sizes[dim]) for dim in array.dims], fill, dtype=array.dtype)
     write_block(url, values, plan.grid, tile)
-
-
-def remove_leftovers(layout: Layout) -> None:
-    """Remove what killed processes left half written; nobody may be writing any more."""
-    for name in urls.listdir(layout.outdir):
-        if name in OWN_FILES:
-            urls.sweep(urls.join(layout.outdir, name))
-        elif urls.is_leftover(name, OWN_FILES):
-            urls.remove(urls.join(layout.outdir, name))
 
 
 def remove_old_pictures(layout: Layout, outcomes: Outcomes) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Unit
+from cluster.object_store import check_store
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
@@ -99,6 +100,7 @@ def run(
         log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
     started = time.time()
     settings = load_config(config, overrides)
+    check_stores(settings)
     plan = make_plan(settings, models=models)
     for line in (*plan.notes, *summarise_problems(plan.problems)):
         log.warning(line)
@@ -136,6 +138,14 @@ def _shown() -> Iterator[list[Any]]:
 
     with open_progress() as progress:
         yield [progress]
+
+
+def check_stores(settings: SurveyConfig) -> None:
+    """Refuse object stores that cannot be used: the bucket, the key, the address."""
+    exclusion = settings.datasets.background.exclusion
+    masks = [exclusion] if isinstance(exclusion, str) else []
+    for url in (*settings.observations.datastore, *masks, settings.general.outdir):
+        check_store(url)
 
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:
@@ -215,6 +225,7 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     from survey.reduction.graph import cube_bytes
 
     settings = load_config(config, overrides)
+    check_stores(settings)
     resolved = make_plan(settings)
     units = units_of(resolved)
     graph = Plan.of(units)
@@ -272,7 +283,9 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
     """
     from survey.survey_plan import check_observations
 
-    resolved = make_plan(load_config(config, overrides))
+    settings = load_config(config, overrides)
+    check_stores(settings)
+    resolved = make_plan(settings)
     problems = check_observations(resolved)
     errors = {problem.obs_id for problem in problems if problem.severity == "error"}
     return Validation((*resolved.notes, *summarise_problems(problems)), len(resolved.sources), len(errors))
@@ -287,6 +300,7 @@ def status(outdir: str | Path) -> StatusSummary:
         When there is no run.
     """
     layout = Layout(str(outdir))
+    check_store(layout.outdir)
     found = workspace_status(Workspace(layout.work))
     if not found.stages:
         raise Refusal(f"there is no run in {outdir}; expected a folder that `survey run` wrote (general.outdir)")

@@ -178,6 +178,9 @@ def open_run(outdir: str) -> Run:
     Refusal
         When there is no finished run in `outdir`.
     """
+    from cluster.object_store import check_store
+
+    check_store(str(outdir))
     run = Run(str(outdir))
     _ = run.record
     return run

@@ -20,7 +20,8 @@ from survey.estimators.graph import chosen_maps, map_url
 from survey.events.problems import Problem
 from survey.events.terms import terms_of_use
 from survey.fitting.graph import NPRED, npred_url
-from survey.outputs import provenance_of_cube, remove_leftovers, remove_old_pictures
+from survey.layout import OWN_FILES
+from survey.outputs import provenance_of_cube, remove_old_pictures
 from survey.reduction.graph import (
     BACKGROUND,
     BACKGROUND_TILES,
@@ -104,7 +105,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
         urls.remove(plan.layout.dataset)  # an export of the cube as it was
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
-    remove_leftovers(plan.layout)
+    urls.sweep(plan.layout.outdir, OWN_FILES)
     remove_old_pictures(plan.layout, outcomes)
     predicted = [npred_url(plan)] if plan.models is not None else []
     for url in (*(map_url(plan, stage) for stage in chosen_maps(plan.config)), *predicted, plan.cube):

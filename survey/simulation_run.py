@@ -133,7 +133,8 @@ def simulate(
         return _simulate_archive(plan, settings, target, overwrite=overwrite, listeners=listeners)
     if not urls.is_local(target):
         raise Refusal(
-            f"{target}: found a URL, expected a folder on this machine, or an archive whose name ends in .zarr"
+            f"{target}: found a URL, expected a folder on this machine; to have it on an object store, then: "
+            f"survey ingest FOLDER {target}.zarr"
         )
     return _simulate_store(plan, settings, str(Path(target).expanduser().absolute()), overwrite, listeners)
 
@@ -249,7 +250,9 @@ def _simulate_archive(
 
     url = absolute(target)
     if not urls.is_local(url):
-        raise Refusal(f"{target}: found a URL; simulate to a path on this machine, then copy the archive there")
+        raise Refusal(
+            f"{target}: found a URL; simulate to a folder on this machine, then: survey ingest FOLDER {target}"
+        )
     stem = Path(url).name.removesuffix(".zarr")
     record = urls.join(url + ".survey", "simulated.json")
     units = list(simulation_units(plan, stem, MODELS))

@@ -32,6 +32,7 @@ from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
 from survey.sky.regions import ExclusionSpec
 from survey.sky.tiles import Tile
+from survey.store import urls
 
 VARIABLES_OF = {
     "counts": ("counts",),
@@ -339,6 +340,8 @@ def _exclusion(config: SurveyConfig) -> ExclusionSpec | None:
     if exclusion is None:
         return None
     if isinstance(exclusion, str):
+        if not urls.exists(exclusion):
+            raise Refusal(f"datasets.background.exclusion: there is no file {exclusion}; mend the path or the URL")
         return ExclusionSpec(path=exclusion)
     return ExclusionSpec(regions=tuple(_plain_region(region) for region in exclusion))
 

@@ -17,6 +17,7 @@ from survey.events.fits_file import HeaderValue
 from survey.events.headers import TIME_KEYWORDS
 from survey.events.problems import DataStoreError, Problem, Severity, refused, summary
 from survey.events.source import RESPONSES, ObservationSource
+from survey.store.urls import is_local, listdir, local_path
 
 __all__ = ["DataStore", "DataStoreError", "check_datastore", "open_datastore"]
 
@@ -116,11 +117,13 @@ def _open_one(given: str, bare: list[Path], *, index_hdu: int | None, roots: Seq
     from survey.events.gadf_bare import event_files, open_bare
     from survey.events.gadf_index import HDU_INDEX, find_index, is_index, open_indexed
 
-    if "://" in given or _is_zarr(given):
+    if not is_local(given):
+        _refuse_files(given)
+    if not is_local(given) or _is_zarr(given):
         from survey.events.archive import open_archive
 
         return open_archive(given)
-    path = Path(os.path.abspath(os.path.expanduser(given)))
+    path = Path(os.path.abspath(os.path.expanduser(local_path(given))))
     if path.is_dir():
         index = find_index(path, HDU_INDEX)
         if index is not None:
@@ -142,7 +145,17 @@ def _open_one(given: str, bare: list[Path], *, index_hdu: int | None, roots: Seq
 
 
 def _is_zarr(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, name)) for name in ("zarr.json", ".zgroup"))
+    return any((local_path(path) / name).is_file() for name in ("zarr.json", ".zgroup"))
+
+
+def _refuse_files(url: str) -> None:
+    """FITS files are read by many small steps, for which an object store is no place; an archive is made for it."""
+    names = [url, *listdir(url)]
+    if any(name.endswith((".fits", ".fits.gz", ".fit", ".fit.gz")) for name in names):
+        raise DataStoreError(
+            f"{url}: found FITS files on an object store, where only archives are read; copy them to a disk, then: "
+            "survey ingest FOLDER and the URL of the archive to write, such as s3://bucket/name.zarr"
+        )
 
 
 def _join(stores: Sequence[DataStore]) -> DataStore:

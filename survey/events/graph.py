@@ -8,8 +8,9 @@ from typing import Any
 
 from cluster import Outcomes, SetAside, Unit, unit_key
 from cluster.config import ClusterConfig
+from cluster.object_store import check_store
 from cluster.progress import open_progress
-from cluster.run import execute
+from cluster.run import execute, storage_errors
 from cluster.workspace import Workspace
 from survey.events.archive_plan import ArchivePlan
 from survey.events.ingest import count_observation
@@ -82,6 +83,12 @@ def write_units(plan: ArchivePlan, sources: Sequence[ObservationSource], *, url:
             )
 
 
+def check_stores(urls: Iterable[str]) -> None:
+    """Refuse object stores that cannot be used."""
+    for url in urls:
+        check_store(url)
+
+
 class Runner:
     """Runs the passes of an ingest one after the other on one cluster, holding the lock of their workspace.
 
@@ -112,12 +119,17 @@ class Runner:
         self.retry_failed = retry_failed
         self.listeners = listeners
 
+        self._held = ExitStack()
+
     def __enter__(self) -> Runner:
-        self.workspace.lock.__enter__()
+        with ExitStack() as held:
+            held.enter_context(storage_errors(self.workspace.url.removesuffix(".survey")))
+            held.enter_context(self.workspace.lock)
+            self._held = held.pop_all()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.workspace.lock.__exit__(*exception)
+    def __exit__(self, *exception: Any) -> None:
+        self._held.__exit__(*exception)
 
     def __call__(self, units: Iterable[Unit], *, retry_failed: bool = False) -> Outcomes:
         """Run units, see `cluster.run.execute`."""

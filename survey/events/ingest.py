@@ -145,6 +145,8 @@ def ingest(
     from survey.events import graph
 
     url = absolute(fspath(out).rstrip("/"))
+    given = [fspath(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
+    graph.check_stores([*given, url])
     store = open_datastore(paths, index_hdu=index_hdu, roots=roots, strict=strict)
     if not store.sources:
         raise Refusal(f"{paths}: no observation that can be read")
@@ -194,8 +196,7 @@ def ingest(
         total = sum((outcome.result or {}).get("events", 0) for outcome in written.values())
         if total != report.n_events:
             raise IngestError(f"{url}: {total} events were written and {report.n_events} counted")
-        given = [paths] if isinstance(paths, str | PathLike) else paths
-        complete_archive(url, key=key, terms=terms_of_use(fspath(path) for path in given))
+        complete_archive(url, key=key, terms=terms_of_use(given))
     return report
 
 

@@ -1,7 +1,8 @@
 """Files and Zarr stores by URL: plain paths and ``file://`` on a disk, everything else through fsspec.
 
 A file on a disk appears whole or not at all: it is written beside its place, synced and moved there. An object store
-puts objects whole by itself.
+puts objects whole by itself; where it is, and with which key it is used, its own environment variables and fsspec's
+configuration say.
 """
 
 from __future__ import annotations
@@ -39,10 +40,19 @@ def parent(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[0]
 
 
+def _options(url: str) -> dict[str, Any]:
+    """How file systems are opened: `cluster.object_store` opens them alike.
+
+    A listing must not be remembered, because other processes write there: an object that is not in it counts as absent,
+    which to Zarr is a chunk of zeros. On S3, an object is read by one request, not by one for its size and another.
+    """
+    return {"use_listings_cache": False, **({"max_concurrency": 1} if url.startswith(("s3://", "s3a://")) else {})}
+
+
 def _filesystem(url: str) -> tuple[Any, str]:
     import fsspec
 
-    return fsspec.core.url_to_fs(url)
+    return fsspec.core.url_to_fs(url, **_options(url))
 
 
 def exists(url: str) -> bool:
@@ -122,13 +132,45 @@ def is_leftover(name: str, owned: Collection[str]) -> bool:
     return name.startswith(".") and name.endswith(PARTIAL) and name[1:].rsplit(".", 2)[0] in owned
 
 
-def sweep(url: str) -> None:
-    """Remove what processes that were killed left half written below a folder; while nobody else writes there."""
-    if is_local(url):
-        for folder, _, names in os.walk(local_path(url)):
-            for name in names:
-                if name.endswith(PARTIAL):
-                    Path(folder, name).unlink(missing_ok=True)
+def sweep(url: str, owned: Collection[str]) -> None:
+    """Remove what processes that were killed left half written; while nobody else writes there.
+
+    Parameters
+    ----------
+    url : str
+        A folder.
+    owned : collection of str
+        Names of the files and folders in it that are looked at.
+    """
+    if not is_local(url):
+        _abort_uploads(url, owned)
+        return
+    for name in listdir(url):
+        if is_leftover(name, owned):
+            remove(join(url, name))
+        elif name in owned:
+            for folder, _, names in os.walk(local_path(url) / name):
+                for partial in names:
+                    if partial.endswith(PARTIAL):
+                        Path(folder, partial).unlink(missing_ok=True)
+
+
+def _abort_uploads(url: str, owned: Collection[str]) -> None:
+    """Large objects go to S3 in parts; parts that were never made an object are listed nowhere, but paid for."""
+    filesystem, path = _filesystem(url)
+    if not hasattr(filesystem, "call_s3"):
+        return
+    bucket, _, prefix = path.strip("/").partition("/")
+    prefix = f"{prefix}/" if prefix else ""
+    try:
+        found = filesystem.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+        for upload in found.get("Uploads", ()):
+            if upload["Key"].removeprefix(prefix).partition("/")[0] in owned:
+                filesystem.call_s3(
+                    "abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+    except OSError:
+        return  # a key that may not list or end uploads still gives a whole run
 
 
 def remove(url: str) -> None:
@@ -159,4 +201,4 @@ def open_store(url: str, mode: Literal["r", "w"] = "r") -> Store:
 
     if is_local(url):
         return LocalStore(local_path(url), read_only=mode == "r")
-    return FsspecStore.from_url(url, read_only=mode == "r")
+    return FsspecStore.from_url(url, _options(url), read_only=mode == "r")

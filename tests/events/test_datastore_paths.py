@@ -196,3 +196,9 @@ def test_large_index_opens_in_seconds(tmp_path, spoiled):
     start = time.perf_counter()
     assert len(open_datastore(folder).sources) == n
     assert time.perf_counter() - start < 10
+
+
+def test_a_file_url_is_the_path_that_it_names(make_spoiled):
+    store = make_spoiled(2)
+    by_path, by_url = open_datastore(store.root), open_datastore(f"file://{store.root}")
+    assert by_url.sources == by_path.sources
