@@ -1,4 +1,4 @@
-"""Kernels that may reorder or fuse operations give one result, whether they were compiled in this process or loaded from the cache.
+"""Kernels that may reorder or fuse operations give one result, compiled in this process or loaded from the cache.
 
 A kernel that is called by another has a copy of its own and one in its caller. Which of the two runs depends on whether
 the caller was compiled or loaded, and where operations may be reordered or fused the two may differ in the last bit.
