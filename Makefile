@@ -14,7 +14,7 @@ else
 unexport SURVEY_DATA
 endif
 
-.PHONY: help demo test lint parity bench torture torture-short test-s3 test-slurm schema clean
+.PHONY: help demo test lint parity bench scaling torture torture-short test-s3 test-slurm schema clean
 
 help:
 	@echo "make demo     simulate a small survey, map it, and say where the pictures are"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench    time against Gammapy 2.1; writes benchmarks/RESULTS.md and MODELS.md"
 	@echo "make test-s3  surveys on an object store: moto's server, on this machine"
 	@echo "make test-slurm  install and start a SLURM on this machine (as root), and run surveys in its jobs"
+	@echo "make scaling  growth up to 6,000 observations, forecasts to 10^5 (hours); writes docs/scaling.md"
 	@echo "make torture  kill processes at random; writes docs/reliability.md"
 
 $(STAMP): pyproject.toml
@@ -68,6 +69,14 @@ parity: $(STAMP) $(PEER_STAMP)
 bench: $(STAMP) $(PEER_STAMP)
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks.models
+
+# What is in benchmarks/scaling.json already is not measured again by the first one; the others take minutes.
+SCALING ?= scaling
+scaling: $(STAMP)
+	$(BIN)/python -m benchmarks.growth --observations 100 1000 6000 --workers 1 2 --folder $(SCALING)
+	$(BIN)/python -m benchmarks.crowd --workers 50 100
+	$(BIN)/python -m benchmarks.forecasts --folder $(SCALING)
+	$(BIN)/python -m benchmarks.incremental --observations 1000 --added 10
 
 torture: $(STAMP)
 	$(BIN)/python -m benchmarks.torture --minutes 20 --observations 200 --write docs/reliability.md

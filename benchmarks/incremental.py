@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import platform
 import shutil
 import tempfile
 import time
@@ -18,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.scaling import ROOT, Figures, write_page
+
 PER_DEGREE = 6.0
 """Observations for a degree of Galactic longitude: a tile is touched by some tens, as in a real survey."""
 STORES = ("cube.zarr", "maps.zarr")
@@ -63,8 +63,14 @@ def ran(run: Any) -> dict[str, tuple[int, int]]:
     }
 
 
-def measure(folder: Path, n: int, added: int, workers: int) -> str:
-    """Simulate, reduce, add, reduce from scratch; returns a page of figures."""
+def measure(folder: Path, n: int, added: int, workers: int) -> dict[str, Any]:
+    """Simulate, reduce, add, reduce from scratch; returns the figures.
+
+    Raises
+    ------
+    AssertionError
+        When other units were computed than those that the new observations touch, or products differ.
+    """
     import survey
     from survey.config import load_config
     from survey.simulation_run import simulate
@@ -87,51 +93,44 @@ def measure(folder: Path, n: int, added: int, workers: int) -> str:
     touched = sum(bool(new & set(numbers)) for numbers in plan.tiles.values())
     done = ran(runs["added"])
     first, second = digests(runs["added"].outdir), digests(runs["from scratch"].outdir)
-    assert first == second, f"{sum(first.get(name) != second.get(name) for name in first | second)} files differ"
+    differ = sorted(name for name in first | second if first.get(name) != second.get(name))
+    assert not differ, f"{len(differ)} files differ: {differ[:3]}"
     assert done["observations"][0] == added, done
     assert done["tiles"][0] == touched, (done, touched)
-    rows = "\n".join(f"| {name} | {units} | {total} |" for name, (units, total) in done.items())
-    return f"""# Observations added to a reduced survey
-
-Written by `python -m benchmarks.incremental --observations {n} --added {added}`: a simulated strip of the Galactic plane
-on {workers} workers (Python {platform.python_version()}). The products of the run that added are those of the run from
-scratch, byte by byte: {len(first)} files of {" and ".join(STORES)}.
-
-| run | s |
-|---|---|
-| {n} observations | {seconds["before"]:.1f} |
-| {added} added | {seconds["added"]:.1f} |
-| all {n + added} from scratch | {seconds["from scratch"]:.1f} |
-
-The {added} observations touch {touched} of {len(plan.tiles)} tiles. Units computed when they were added:
-
-| stage | computed | in all |
-|---|---|---|
-{rows}
-"""
+    return {
+        "workers": workers,
+        "seconds": seconds,
+        "units": done,
+        "touched": touched,
+        "tiles": len(plan.tiles),
+        "files": len(first),
+    }
 
 
 def main() -> None:
-    """Run the benchmark."""
+    """Run the benchmark, and write the page of figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.incremental", description=__doc__)
     parser.add_argument("--observations", type=int, default=1000)
     parser.add_argument("--added", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where data and products are kept; a temporary one by default")
-    parser.add_argument("--write", type=Path, help="file for the figures")
+    parser.add_argument("--figures", type=Path, help="the figures; benchmarks/scaling.json, with its page, by default")
     options = parser.parse_args()
     from survey.compiled import use_kernel_cache
 
     use_kernel_cache()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="gammasurvey-incremental-"))
     try:
-        text = measure(folder, options.observations, options.added, options.workers)
+        found = measure(folder, options.observations, options.added, options.workers)
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-    print(text)
-    if options.write:
-        options.write.write_text(text)
+    print(found)
+    figures = Figures.read(options.figures)
+    figures.incremental[f"{options.observations} + {options.added}"] = found
+    figures.save()
+    if options.figures is None:
+        write_page(figures)
 
 
 if __name__ == "__main__":

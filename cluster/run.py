@@ -117,7 +117,7 @@ def execute(
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
         heard: tuple[Listener, ...] = (*listeners, RunLog(workspace.folder), MemoryLog(workspace.folder))
-        driver = _Driver(units, plan, workspace, heard, retry_failed, retries)
+        driver = Driver(units, plan, workspace, heard, retry_failed, retries)
         driver.tell(RunStarted(dict(driver.open_stages)))
         complete = False
         try:
@@ -144,7 +144,7 @@ class _Ready:
     cost: float = 0.0
 
 
-class _Driver:
+class Driver:
     """One execution: what is free, what is out, what came back."""
 
     def __init__(

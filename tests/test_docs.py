@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks.scaling import Figures, page
 from survey import cli
 from survey.estimators.graph import map_variables
 from survey.estimators.settings import ExcessMapSettings, TSMapSettings
@@ -135,6 +136,10 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
     assert all(f"({page.name})" in index for page in ROOT.glob("docs/*.md") if page.name != "README.md")
+
+
+def test_page_of_scaling_is_that_of_its_figures():
+    assert (ROOT / "docs" / "scaling.md").read_text() == page(Figures.read()), "python -m benchmarks.scaling"
 
 
 def main() -> None:

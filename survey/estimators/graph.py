@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 EXCESS, TS = "excess", "ts"
-STAGE_VERSIONS = {EXCESS: 1, TS: 3}
+STAGE_VERSIONS = {EXCESS: 1, TS: 4}
 STAGES = "survey.estimators.stages"
 
 

@@ -19,6 +19,8 @@ from numba import njit
 from survey.fitting.kernels_norm import asimov_norm, norm_moments, pole_of, profile_up, solve_norm, sum_log
 
 _FAST = {"reassoc", "contract", "nsz"}
+"""What may be reordered, so that sums are vectorised. All that calls such sums and is called by another kernel is forced
+inline: else a process that compiles and one that loads the compiled code run two copies, whose orders may differ."""
 
 NORM, NORM_ERR, TS, TOTAL, NITER, SUCCESS, ERRN, ERRP, UL, SENSITIVITY = range(10)
 """Rows of the result: norm, its error, TS, template's sum, iterations, convergence, and the optional quantities."""
@@ -45,7 +47,7 @@ def _repeat(scale, factor, ready):
 # window's arrays are flat too and begin at `place`.
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _weighted_sum(first, second, share, factor, weight, y, place):
     """Sum of the template over the window, times a weight."""
     total = 0.0
@@ -58,7 +60,7 @@ def _weighted_sum(first, second, share, factor, weight, y, place):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _lowest_norm(attempt, first, second, share, factor, inverse, y, place, steepest):
     """The least norm not below `attempt` with which no bin of the window is predicted negative.
 
@@ -79,7 +81,7 @@ def _lowest_norm(attempt, first, second, share, factor, inverse, y, place, steep
     return max(attempt, -1.0 / greatest) if greatest > 0.0 else max(attempt, 0.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _list_bins(steepness, first, second, share, factor, weight, background, y, place, template, expected):
     """Template and background of the bins of the window whose ratio is above `steepness`; returns how many.
 
@@ -100,7 +102,7 @@ def _list_bins(steepness, first, second, share, factor, weight, background, y, p
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _negative_bins(norm, template, expected, size):
     """What bins would be predicted below zero, and the sum of the template over these."""
     missing = 0.0
@@ -112,7 +114,7 @@ def _negative_bins(norm, template, expected, size):
     return missing, slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exponent, steep):
     """How far below `best` the statistic has risen by n_sigma**2, where negative predictions count as none.
 
@@ -151,7 +153,7 @@ def _error_down(best, sigma, n_sigma, total, r, c, n, rtol, max_niter, work, exp
     return distance
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
 def _gather(low, high, filled, first_row, first, second, share, scale, x, size, r, c):
     """Template over background, and counts, of the bins with counts in a window; returns how many.
 
@@ -189,7 +191,7 @@ def _gather(low, high, filled, first_row, first, second, share, scale, x, size, 
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _sum(values, size):
     """Sum of the first `size` values."""
     total = 0.0
@@ -198,7 +200,7 @@ def _sum(values, size):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _plain_sum(sums, left, right, share, scale, safe, y, x, size):
     """Sum of the template over the window if all of it is safe, or nothing is, in every energy; else -1."""
     total = 0.0

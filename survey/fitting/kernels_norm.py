@@ -18,13 +18,14 @@ import numpy as np
 from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz"}
+"""What may be reordered; see `survey.estimators.kernels_ts` for why these kernels are forced inline."""
 _MANTISSA_ROOT_HALF = 0x3FE6A09E00000000
 """Bits of the square root of one half: mantissas are taken between it and the square root of two."""
 _ONE = 0x3FF0000000000000
 _TWO_52 = 0x4330000000000000
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def norm_moments(norm, ratio, count, size):
     """Sums over bins of c d and of c d**2 with d = r / (1 + norm r).
 
@@ -49,7 +50,7 @@ def norm_moments(norm, ratio, count, size):
     return first, second
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def sum_log(norm, ratio, count, size, work, exponent):
     """Sum over bins of c log(1 + norm r); relative precision of a logarithm 1e-15.
 
@@ -95,7 +96,7 @@ def sum_log(norm, ratio, count, size, work, exponent):
     return powers * math.log(2.0) + 2.0 * series
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _moments_at_zero(ratio, count, size):
     """Sum of the counts, and `norm_moments` at zero."""
     counts = 0.0
@@ -109,7 +110,7 @@ def _moments_at_zero(ratio, count, size):
     return counts, first, second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def pole_of(ratio, count, size):
     """The norm at which the first of the bins with counts would be predicted zero, and the counts of that bin."""
     steepest = 0.0
@@ -121,7 +122,7 @@ def pole_of(ratio, count, size):
     return -1.0 / steepest, at_pole
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def solve_norm(total, ratio, count, size, rtol, max_niter):
     """Norm where the statistic is least, allowed as low as 1 + norm r > 0 in the bins with counts.
 
@@ -179,7 +180,7 @@ def solve_norm(total, ratio, count, size, rtol, max_niter):
     return norm, max_niter, False, second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def profile_up(best, sigma, n_sigma, total, ratio, count, size, rtol, max_niter, work, exponent):
     """How far above `best` the statistic has risen by n_sigma**2; found for every `best`, also a bounded one.
 
@@ -221,7 +222,7 @@ def profile_up(best, sigma, n_sigma, total, ratio, count, size, rtol, max_niter,
     return distance
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST, forceinline=True)
 def _asimov(norm, template, background, size):
     """Statistic of no signal on counts equal to the prediction at `norm`, and its derivative."""
     value = 0.0
@@ -234,7 +235,7 @@ def _asimov(norm, template, background, size):
     return 2.0 * value, 2.0 * slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def asimov_norm(n_sigma, template, background, size, rtol, max_niter):
     """Norm whose expected counts are n_sigma away from no signal.
 

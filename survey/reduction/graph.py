@@ -68,8 +68,9 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
         return
     background = background_config(plan)
     exclusion = None if plan.exclusion is None else plan.exclusion.as_dict()
+    grid, axes = plan.grid.key(), plan.axes.key()
     config = {
-        "grid": plan.grid.key(),
+        "grid": grid,
         "background": background,
         "exclusion": None if plan.exclusion is None else plan.exclusion.content_key(),
     }
@@ -82,8 +83,8 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
             arguments={
                 "prepared": plan.layout.prepared(source.identity),
                 "slot": slot,
-                "grid": plan.grid.key(),
-                "axes": plan.axes.key(),
+                "grid": grid,
+                "axes": axes,
                 "background": background,
                 "exclusion": exclusion,
                 "out": plan.layout.norm(source.identity),

@@ -69,6 +69,10 @@ SIGNIFICANCE_COLOURS = {
 LONGEST_STRIP = 7.0
 """A map that is longer than this many times its height is drawn in strips below each other."""
 
+SAMPLES_PER_DOT = 2
+"""Pixels of a map for each dot of its picture, along a side; of more than that some are left out, which nobody sees, because
+drawing takes several times the memory of what is drawn."""
+
 NOTEBOOK_DPI = 70
 """Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
 
@@ -177,9 +181,12 @@ def draw_map(
         place.wcs.crpix = np.asarray(place.wcs.crpix) - [columns.start, 0]
         frame = EllipticalFrame if is_all_sky(wcs) else RectangularFrame
         axes = figure.add_subplot(len(strips), 1, number + 1, projection=place, frame_class=frame)
+        step = max(1, widest // (SAMPLES_PER_DOT * int(figure.get_figwidth() * dpi)))
+        shown = values[step // 2 :: step, columns][:, step // 2 :: step]
         image = axes.imshow(
-            values[:, columns],
+            shown,
             origin="lower",
+            extent=(-0.5, step * shown.shape[1] - 0.5, -0.5, step * shown.shape[0] - 0.5),
             cmap=_colours(style, norm),
             norm=norm,
             interpolation="nearest",
@@ -187,6 +194,7 @@ def draw_map(
         )
         # strips have one scale: the last one may be shorter
         axes.set_xlim(-0.5, widest - 0.5)
+        axes.set_ylim(-0.5, values.shape[0] - 0.5)
         _label(axes, place, last=number == len(strips) - 1)
         for region in regions:
             try:

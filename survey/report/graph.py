@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 PICTURES = "pictures"
-STAGE_VERSIONS = {PICTURES: 5}
+STAGE_VERSIONS = {PICTURES: 6}
 STAGES = "survey.report.stages"
 
 CUBE_PICTURES = {"counts": TILES, "background": BACKGROUND_TILES, "exposure": TILES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from survey.report.accessor import ADDITIVE, wcs_of
 from survey.report.figures import draw_map, draw_significance_histogram, to_png
 from survey.report.images import to_fits
 from survey.sky.grid import SkyGrid
+from survey.sky.pixels import Window
 from survey.sky.regions import ExclusionSpec, exclusion_mask
 from survey.store import urls
 from survey.store.cube import open_cube
@@ -106,7 +108,11 @@ def draw_histogram(
     sky = SkyGrid.from_key(grid)
     excluded = np.zeros(sky.shape, dtype=bool)
     if exclusion is not None:
-        excluded = exclusion_mask(sky.geometry(sky.full_window), ExclusionSpec.from_dict(exclusion))
+        spec = ExclusionSpec.from_dict(exclusion)
+        # tile by tile: the directions of all pixels at once would take many times the memory of the map
+        for row, column in product(range(0, sky.ny, sky.tile), range(0, sky.nx, sky.tile)):
+            window = Window(row, min(row + sky.tile, sky.ny), column, min(column + sky.tile, sky.nx))
+            excluded[window.slices] = exclusion_mask(sky.geometry(window), spec)
     values = maps["sqrt_ts"].values
     values = values[np.newaxis] if values.ndim == 2 else values
     low, high = maps["energy_edges"].values.T

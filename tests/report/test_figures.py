@@ -90,3 +90,21 @@ def test_colour_bars_of_counts_have_round_ticks():
     assert len(ticks) >= 3
     assert ticks[0] == 0
     assert all(float(f"{tick:.1g}") == tick for tick in ticks)
+
+
+def test_a_map_of_more_pixels_than_its_picture_is_thinned_and_stays_in_place():
+    values = np.zeros((603, 802))
+    values[100:120, 400:440] = 5.0
+    figure = draw_map(values, make_wcs("CAR", values.shape, "icrs"), name="sqrt_ts", title="", unit="", dpi=10)
+    sky = figure.axes[0]
+    shown = np.asarray(sky.images[0].get_array())
+    step = values.shape[1] // 190
+    assert shown.size < values.size / step**2 * 1.02
+    left, right, bottom, top = sky.images[0].get_extent()
+    rows, columns = np.nonzero(shown)
+    assert step * rows.min() + bottom <= 100 <= step * (rows.min() + 1) + bottom
+    assert step * (columns.max() + 1) + left == pytest.approx(439.5, abs=step)
+    assert abs(right - 801.5) <= step
+    assert abs(top - 602.5) <= step
+    assert sky.get_xlim() == (-0.5, 801.5)
+    assert sky.get_ylim() == (-0.5, 602.5)

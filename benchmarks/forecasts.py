@@ -1,0 +1,146 @@
+"""Forecasts beside runs, and of 10^5 observations: ``python -m benchmarks.forecasts --folder FOLDER``.
+
+Units are those of the run planner; what they cost was measured by `benchmarks.growth`, what tasks cost by `benchmarks.crowd`,
+whose figures have to be there. `cluster.forecast` does the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.large_store import large_config, large_store
+from benchmarks.piece import piece
+from benchmarks.planned_case import figures as planned_figures
+from benchmarks.scaling import Figures, write_page
+from benchmarks.unit_costs import drawn
+from cluster.forecast import Overheads, forecast
+
+SEED = 1
+
+
+def overheads(figures: Figures, case: Mapping[str, Any], *, one_process: bool = True) -> Overheads:
+    """What tasks cost: processor time from the largest crowd, times between units from a run."""
+    crowd = figures.crowd[max(figures.crowd, key=int)]["one a task"]["overheads"]
+    return Overheads(
+        start=case["start"],
+        client_task=crowd["client_task"],
+        scheduler_task=crowd["scheduler_task"],
+        scheduler_second=crowd["scheduler_second"],
+        worker_task=case["gaps"]["median_hand_over"],
+        worker_unit=case["gaps"]["median_records"],
+        one_process=one_process,
+    )
+
+
+def check(figures: Figures, n: int, folder: Path) -> None:
+    """Forecast the runs of `n` observations on one worker and on two, each from what units took in the other one."""
+    from survey.config import load_config
+    from survey.pipeline import units_of
+    from survey.survey_plan import make_plan
+
+    plan = make_plan(load_config(piece(n, folder / f"data-{n}", folder / "unused", workers=1)))
+    units = units_of(plan)
+    for workers, other in ((1, 2), (2, 1)):
+        ran, known = figures.growth[f"{n} on {workers}"], figures.growth[f"{n} on {other}"]
+        found = {}
+        for name, case in (("from_other", known), ("from_itself", ran)):
+            seconds = drawn([case], plan.grid, seed=SEED, known=case is ran)
+            found[name] = forecast(units, seconds, workers=workers, overheads=overheads(figures, case)).wall
+        found |= {"measured": ran["start"] + ran["span"], "work": ran["work"], "work_other": known["work"]}
+        figures.checks[f"{n} on {workers}"] = found
+
+
+def largest(figures: Figures) -> list[dict[str, Any]]:
+    """Runs that units of a large survey are like: of the most observations, on the most workers, and smaller ones."""
+    cases = sorted(figures.growth.values(), key=lambda case: (case["observations"], case["workers"]))
+    return [case for case in cases if case["workers"] == cases[-1]["workers"]]
+
+
+def large(figures: Figures, n: int, counts: list[int], folder: Path) -> None:
+    """Plan and forecast a survey of `n` observations on several numbers of workers."""
+    from survey.estimators.graph import chosen_maps, halo
+
+    config = large_config(n, folder / f"large-{n}", folder / "unused")
+    planned, units, plan = planned_figures(json.loads(json.dumps(config, default=str)))
+    cases = largest(figures)
+    case = cases[-1]
+    per_pixel = {
+        name: case["output_bytes"].get(name, 0) / case["pixels"] for name in ("cube.zarr", "maps.zarr", "maps")
+    }
+    per_observation = {
+        "events": case["input_bytes"] / case["observations"],
+        "prepared": case["output_bytes"].get(".survey/prepared", 0) / case["observations"],
+    }
+    halos = sum((1 + 2 * halo(one, plan) / plan.grid.tile) ** 2 for one in chosen_maps(plan.config).values())
+    pairs = planned["pairs"]
+    planned["traffic"] = {
+        "events read": n * per_observation["events"],
+        "prepared observations written": n * per_observation["prepared"],
+        "prepared observations read, by background fits and tiles": (n + 2 * pairs) * per_observation["prepared"],
+        "cube written": planned["pixels"] * per_pixel["cube.zarr"],
+        "cube read, with halos, by maps": planned["pixels"] * per_pixel["cube.zarr"] * halos,
+        "maps, images and pictures written": planned["pixels"] * (per_pixel["maps.zarr"] + per_pixel["maps"]),
+    }
+    planned["runs"] = {}
+    for workers in counts:
+        for name, one_process in (("one process", True), ("scheduler apart", False)):
+            # drawn anew for every number of workers: the same units cost the same only on the average
+            seconds = drawn(cases[-2:], plan.grid, seed=SEED)
+            beside = overheads(figures, case, one_process=one_process)
+            found = forecast(units, seconds, workers=workers, overheads=beside)
+            planned["runs"][f"{workers}, {name}"] = {
+                "workers": workers,
+                "one_process": one_process,
+                "wall": found.wall,
+                "work": found.work,
+                "busy": found.busy,
+                "tasks": found.tasks,
+                "driver": found.driver,
+                "client": found.client,
+                "scheduler": found.scheduler,
+                "load": found.load,
+                "message_bytes": found.message_bytes,
+                "largest_message": found.largest_message,
+                "stages": {name: list(row) for name, row in found.stages.items()},
+                "curve": found.curve,
+                "longest": sorted(((one.seconds, slot) for slot, one in found.outcomes.items()), reverse=True)[:5],
+            }
+            print(
+                f"{n} observations on {workers} workers, {name}: {found.wall:.0f} s, {found.busy:.0%} busy", flush=True
+            )
+    planned["driver_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    planned["costs_from"] = [f"{one['observations']} on {one['workers']}" for one in cases[-2:]]
+    figures.planned[str(n)] = planned
+
+
+def main() -> None:
+    """Check forecasts where data and runs are there, forecast the large survey, write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasts", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="that of benchmarks.growth, with its simulated data")
+    parser.add_argument("--observations", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
+    parser.add_argument("--figures", type=Path, help="the figures; benchmarks/scaling.json, with its page, by default")
+    options = parser.parse_args()
+    folder = options.folder.absolute()
+    figures = Figures.read(options.figures)
+    measured = sorted({case["observations"] for case in figures.growth.values()})
+    both = [n for n in measured if {f"{n} on 1", f"{n} on 2"} <= set(figures.growth)]
+    for n in both:
+        if (folder / f"data-{n}").exists():
+            check(figures, n, folder)
+            figures.save()
+    small = next(folder / f"data-{n}" for n in measured if (folder / f"data-{n}").exists())
+    large_store(folder / f"large-{options.observations}", small, options.observations)
+    large(figures, options.observations, options.workers, folder)
+    figures.save()
+    if options.figures is None:
+        write_page(figures)
+
+
+if __name__ == "__main__":
+    main()

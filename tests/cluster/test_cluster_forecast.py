@@ -1,0 +1,87 @@
+"""Forecasts: the laws that a schedule obeys, whatever its units cost."""
+
+from itertools import pairwise
+
+import pytest
+
+from cluster import Unit
+from cluster.forecast import Overheads, forecast
+
+
+def still():
+    """A clock of the driver that stands still."""
+    return 0.0
+
+
+def layers(n=40, wide=4):
+    """Units of two stages; each of the second needs some of the first."""
+    first = [Unit(f"first/{i:03d}", "k", "m:f") for i in range(n)]
+    second = [
+        Unit(f"second/{i:03d}", "k", "m:f", after=tuple(f"first/{j:03d}" for j in range(i, min(i + wide, n))))
+        for i in range(0, n, wide)
+    ]
+    return [*first, *second]
+
+
+def length(unit):
+    """Seconds of a unit: not all the same."""
+    return 1.0 + int(unit.name) % 7 / 3
+
+
+@pytest.mark.parametrize("workers", [1, 3, 50])
+def test_no_unit_starts_before_what_it_needs_and_no_worker_does_two_at_once(workers):
+    units = layers()
+    found = forecast(units, length, workers=workers, timer=still)
+    ends = {slot: one.started + one.seconds for slot, one in found.outcomes.items()}
+    for unit in units:
+        assert all(found.outcomes[unit.slot].started >= ends[need] - 1e-9 for need in unit.after)
+    by_worker = {}
+    for slot, one in found.outcomes.items():
+        by_worker.setdefault(one.worker, []).append((one.started, ends[slot]))
+    assert len(by_worker) <= workers
+    for rows in by_worker.values():
+        rows.sort()
+        assert all(before[1] <= after[0] + 1e-9 for before, after in pairwise(rows))
+
+
+def test_one_worker_takes_the_sum_and_many_take_the_longest_chain():
+    units = layers()
+    total = sum(length(unit) for unit in units)
+    alone = forecast(units, length, workers=1, timer=still)
+    assert alone.wall == pytest.approx(total)
+    assert alone.busy == pytest.approx(1.0)
+    chain = max(
+        length(unit) + max((length(by[need]) for need in unit.after), default=0.0)
+        for by in [{unit.slot: unit for unit in units}]
+        for unit in units
+    )
+    crowd = forecast(units, length, workers=len(units), timer=still)
+    assert chain <= crowd.wall + 1e-9
+    assert crowd.wall < 0.5 * total
+    assert crowd.work == pytest.approx(alone.work)
+
+
+def test_start_records_and_hand_over_add_to_the_wall_time():
+    units = layers()
+    plain = forecast(units, length, workers=1, timer=still)
+    beside = Overheads(start=10.0, worker_task=0.5, worker_unit=0.25)
+    found = forecast(units, length, workers=1, overheads=beside, timer=still)
+    between = found.wall - plain.wall
+    assert between == pytest.approx(10.0 + 0.5 * found.tasks + 0.25 * (len(units) - found.tasks))
+
+
+def test_a_scheduler_that_is_too_slow_sets_the_pace():
+    units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(500)]
+    slow = Overheads(scheduler_task=0.1, client_task=0.1)
+    found = forecast(units, lambda unit: 5.0, workers=400, overheads=slow, timer=still)
+    assert found.tasks == 500
+    assert found.wall == pytest.approx(0.2 * 500, rel=0.1)
+    assert found.load == pytest.approx(1.0, abs=0.1)
+
+
+def test_units_that_are_short_share_tasks_as_in_a_run():
+    units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(4000)]
+    found = forecast(units, lambda unit: 0.02, workers=4, timer=still)
+    assert found.tasks < len(units) / 10
+    assert found.message_bytes > found.largest_message > 0
+    assert len(found.outcomes) == len(units)
