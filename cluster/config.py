@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -121,15 +120,6 @@ class ClusterConfig(BaseModel):
     """File of the certificate, PEM."""
     tls_key: str | None = None
     """File of the certificate's key, PEM."""
-
-    @field_validator("kind")
-    @classmethod
-    def _has_engine(cls, kind: str) -> str:
-        if importlib.util.find_spec(engine_module(kind)) is None:
-            raise ValueError(
-                f"cluster.kind {kind!r} is not there yet, use local, none, slurm, pbs, htcondor, kubernetes or existing"
-            )
-        return kind
 
     @field_validator("memory")
     @classmethod

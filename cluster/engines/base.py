@@ -7,7 +7,6 @@ A new kind of cluster is one module here, named like the kind, with a class `Eng
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -89,7 +88,7 @@ def open_engine(config: ClusterConfig, *, preload: Sequence[str] = ()) -> Engine
     Raises
     ------
     ConfigError
-        When the kind is not there, or a package that it needs is not installed.
+        When a package that the kind needs is not installed.
     """
     module = _module(config)
     return module.Engine(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))
@@ -113,8 +112,6 @@ def job_script(config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:
 
 def _module(config: ClusterConfig) -> ModuleType:
     name = engine_module(config.kind)
-    if importlib.util.find_spec(name) is None:
-        raise ConfigError(f"cluster.kind {config.kind!r} is not there yet; use local or none")
     try:
         return importlib.import_module(name)
     except ImportError as missing:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import dask
 from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
 
@@ -26,6 +27,8 @@ STARTS = 3
 """How often a cluster is started before it is given up."""
 LOOKED_AFTER_EVERY = 2.0
 """Seconds between two looks at whether all nannies are there."""
+LOST = "30 days"
+"""After which a worker that has not come back is struck off."""
 
 
 class Engine(DistributedEngine):
@@ -49,8 +52,12 @@ class Engine(DistributedEngine):
         address = dashboard_address(dashboard)
         credentials = security(self.config)
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
-        self._main = _nameless_main()
-        self._main.__enter__()
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(_nameless_main())
+        # Read whenever a worker is lost. A nanny whose worker is away when this is over, because it starts slowly or has
+        # died once more, would be closed and never replaced: nannies bring their workers back however long it takes.
+        if "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT" not in os.environ:
+            self._held.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": LOST}))
         options = {
             "n_workers": self.config.workers,
             "threads_per_worker": self.config.threads,
@@ -67,7 +74,7 @@ class Engine(DistributedEngine):
         try:
             return self._started({**options, **self.config.options})
         except BaseException:
-            self._main.__exit__(None, None, None)
+            self._held.close()
             raise
 
     def _started(self, options: Mapping[str, Any]) -> LocalCluster:
@@ -117,7 +124,7 @@ class Engine(DistributedEngine):
         try:
             cluster.close(timeout=10)
         finally:
-            self._main.__exit__(None, None, None)
+            self._held.close()
 
     @property
     def dashboard(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What workers on other machines are told: their settings, as environment variables."""
+"""What workers on other machines are told: their settings, and variables of their environment."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from cluster.compile_cache import VARIABLE
 
+_OF_WORKERS = ("worker", "comm", "admin")
 
-def variables(
+
+def told(
     settings: Mapping[str, Any], environment: Mapping[str, str], *, scheduler: bool = False
-) -> dict[str, str]:
-    """Environment variables for processes that start elsewhere.
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Dask's settings and the variables that are for processes elsewhere.
 
     Parameters
     ----------
@@ -22,10 +24,18 @@ def variables(
     scheduler : bool
         Whether the scheduler is there too.
     """
-    parts = ("worker", "comm", "admin", *(["scheduler"] if scheduler else []))
+    parts = (*_OF_WORKERS, *(["scheduler"] if scheduler else []))
     wanted = {name: value for name, value in settings.items() if name.split(".")[1:2] and name.split(".")[1] in parts}
+    return wanted, {name: value for name, value in environment.items() if name != VARIABLE}
+
+
+def variables(
+    settings: Mapping[str, Any], environment: Mapping[str, str], *, scheduler: bool = False
+) -> dict[str, str]:
+    """Both as environment variables; see `told`."""
+    wanted, others = told(settings, environment, scheduler=scheduler)
     return {
-        **{name: value for name, value in environment.items() if name != VARIABLE},
+        **others,
         **{
             "DASK_" + name.replace(".", "__").replace("-", "_").upper(): value
             if isinstance(value, str)

@@ -107,9 +107,9 @@ REFUSED = [
     ),
     pytest.param(
         "cluster.kind=gateway",
-        "cluster.kind: found 'gateway', 'gateway' is not there yet, "
-        "use local, none, slurm, pbs, htcondor, kubernetes or existing",
-        id="a kind of cluster",
+        "cluster: address: missing, kind gateway needs it: the gateway's URL, "
+        "for example https://hub.example.org/services/dask-gateway",
+        id="a kind of cluster without what it needs",
     ),
 ]
 

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import cluster_jobs
+import dask
 import psutil
 import pytest
+from dask.utils import parse_timedelta
 from distributed import LocalCluster
 
 from cluster import ConfigError, DiskFull, Unit, unit_key
@@ -78,6 +80,20 @@ def test_a_poisonous_unit_is_set_aside_and_its_batch_survives(tmp_path, engine):
     again = execute(units, workspace=tmp_path / ".work", engine=engine)
     assert cluster_jobs.calls(tmp_path) == []
     assert again["obs/bad"].status == "failed"
+
+
+def test_a_worker_that_is_away_for_long_is_not_struck_off(tmp_path):
+    """Dask closes the nanny of a worker that is away fifteen seconds after it was lost, also if it was back between."""
+    before = dask.config.get("distributed.deploy.lost-worker-timeout")
+    with open_engine(ClusterConfig(workers=1, memory="1 GB")) as engine:
+        engine.client().wait_for_workers(1, timeout=60)
+        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 86400
+        (nanny,) = engine._cluster.workers.values()
+        os.kill(nanny.pid, signal.SIGKILL)
+        outcomes = execute(plan(tmp_path, 5), workspace=tmp_path / ".work", engine=engine)
+        assert all(outcome.is_done for outcome in outcomes.values())
+        assert list(engine._cluster.workers.values()) == [nanny]
+    assert dask.config.get("distributed.deploy.lost-worker-timeout") == before
 
 
 def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path, engine):

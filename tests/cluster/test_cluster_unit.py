@@ -59,17 +59,14 @@ def test_memory_that_is_none_is_refused(text):
         ClusterConfig(memory=text)
 
 
-def test_engines_to_come_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"cluster\.kind 'gateway' is not there yet"):
-        ClusterConfig(kind="gateway")
-
-
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
         ({"kind": "slurm"}, "memory: missing, kind slurm needs it"),
         ({"kind": "htcondor", "memory": "1 GB", "queue": "a"}, "queue: kind htcondor has no place for it"),
         ({"kind": "kubernetes", "memory": "1 GB", "walltime": "01:00:00"}, "walltime: kind kubernetes has no place"),
+        ({"kind": "gateway"}, "address: missing, kind gateway needs it: the gateway's URL"),
+        ({"kind": "gateway", "address": "a", "tls": True}, "tls: kind gateway has no place for it"),
         ({"kind": "existing"}, "kind existing needs either address or scheduler_file"),
         ({"kind": "existing", "address": "a", "threads": 2}, "threads: kind existing has no place for it"),
         ({"kind": "pbs", "memory": "1 GB", "workers": 3, "jobs": 2}, "jobs: found 2, which does not divide"),
