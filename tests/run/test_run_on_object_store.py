@@ -9,9 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import s3fs
 import yaml
-from conftest import configured
 from test_models_run import SKY
 from typer.testing import CliRunner
 
@@ -21,6 +19,7 @@ from survey import cli
 from survey.events.ingest import ingest
 from survey.store import urls
 
+s3fs = pytest.importorskip("s3fs")
 pytestmark = pytest.mark.s3
 
 OF_THE_RUN = {"run.json", "run.html"}
@@ -60,10 +59,10 @@ def archive(place, store):
 
 
 @pytest.fixture(scope="module")
-def config(archive, place, tmp_path_factory):
+def config(archive, place, configure, tmp_path_factory):
     """File of a run whose data and products are on the object store."""
     path = tmp_path_factory.mktemp("config") / "survey.yaml"
-    path.write_text(yaml.safe_dump(configured(archive, f"{place}/out")))
+    path.write_text(yaml.safe_dump(configure(archive, f"{place}/out")))
     return path
 
 
