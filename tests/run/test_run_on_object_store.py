@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from survey.events.ingest import ingest
 from survey.store import urls
 
 s3fs = pytest.importorskip("s3fs")
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.timeout(900)]
 
 OF_THE_RUN = {"run.json", "run.html"}
 """Products that speak of the run itself, of times and places."""
@@ -82,6 +83,7 @@ def killed(config, place, tmp_path_factory):
         while len(work.markers()) < 8 and time.monotonic() < limit:
             assert driver.poll() is None, told.read_text()
             time.sleep(0.05)
+        driver.send_signal(signal.SIGSTOP)  # it is there, and does not come to its end meanwhile
         second = command("run", config)
         workers = psutil.Process(driver.pid).children(recursive=True)
     finally:
