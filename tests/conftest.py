@@ -26,6 +26,8 @@ def survey_data() -> Path:
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory):
     """Address of an S3 store on this machine; the environment leads to it from here on."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
     with (
         moto_server(tmp_path_factory.mktemp("moto") / "requests.log") as (endpoint, _),
         pytest.MonkeyPatch.context() as patch,

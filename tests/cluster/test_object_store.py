@@ -8,7 +8,6 @@ import threading
 from dataclasses import asdict, replace
 
 import pytest
-import s3fs
 from moto_server import ask, environment, moto_server
 
 from cluster import Unit, unit_key
@@ -19,6 +18,8 @@ from cluster.lock import Lock
 from cluster.object_store import check_store
 from cluster.run import execute
 from cluster.storage import open_folder
+
+s3fs = pytest.importorskip("s3fs")
 
 INLINE = ClusterConfig(kind="none")
 

@@ -43,6 +43,12 @@ def configured(store, outdir):
 
 
 @pytest.fixture(scope="session")
+def configure():
+    """Function that makes the configuration of a run from a data store and a folder, paths or URLs."""
+    return configured
+
+
+@pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """Six observations about a source; nobody changes it."""
     source = SyntheticSource(ra=83.63, dec=-22.01, amplitude=3.5e-7, index=2.3)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -9,9 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import s3fs
 import yaml
-from conftest import configured
 from test_models_run import SKY
 from typer.testing import CliRunner
 
@@ -21,7 +20,8 @@ from survey import cli
 from survey.events.ingest import ingest
 from survey.store import urls
 
-pytestmark = pytest.mark.s3
+s3fs = pytest.importorskip("s3fs")
+pytestmark = [pytest.mark.s3, pytest.mark.timeout(900)]
 
 OF_THE_RUN = {"run.json", "run.html"}
 """Products that speak of the run itself, of times and places."""
@@ -60,10 +60,10 @@ def archive(place, store):
 
 
 @pytest.fixture(scope="module")
-def config(archive, place, tmp_path_factory):
+def config(archive, place, configure, tmp_path_factory):
     """File of a run whose data and products are on the object store."""
     path = tmp_path_factory.mktemp("config") / "survey.yaml"
-    path.write_text(yaml.safe_dump(configured(archive, f"{place}/out")))
+    path.write_text(yaml.safe_dump(configure(archive, f"{place}/out")))
     return path
 
 
@@ -83,6 +83,7 @@ def killed(config, place, tmp_path_factory):
         while len(work.markers()) < 8 and time.monotonic() < limit:
             assert driver.poll() is None, told.read_text()
             time.sleep(0.05)
+        driver.send_signal(signal.SIGSTOP)  # it is there, and does not come to its end meanwhile
         second = command("run", config)
         workers = psutil.Process(driver.pid).children(recursive=True)
     finally:
