@@ -124,5 +124,7 @@ def plan_of_round(number: int, seed: int) -> RoundPlan:
         kinds.pop()
     # Beyond all units are the driver's own last steps, in which it has no workers; nothing comes after them.
     last = {kind: 0.9 if KINDS[kind].harms or kind == FULL_DISK else 1.1 for kind in kinds}
-    steps = [Disturbance(kind, min(rng.uniform(0.05, last[kind]), 1.0), rng.uniform(0.0, 0.4)) for kind in kinds]
+    # With still less room on the disk the run is refused before it starts.
+    least = {kind: 0.15 if kind == FULL_DISK else 0.05 for kind in kinds}
+    steps = [Disturbance(kind, min(rng.uniform(least[kind], last[kind]), 1.0), rng.uniform(0.0, 0.4)) for kind in kinds]
     return RoundPlan(place, tuple(sorted(steps, key=lambda one: one.at == 1.0 and one.kind != FULL_DISK)))
