@@ -106,6 +106,7 @@ def run(
         log.warning(line)
     check_outdir(plan.layout, overwrite=overwrite)
     check_capacity(plan, settings.cluster_config)
+    check_writable(plan.layout.outdir, "general.outdir")
     workspace = Workspace(plan.layout.work)
     with storage_errors(plan.layout.outdir), workspace.lock:
         create_cube_store(plan, workspace, overwrite=overwrite)
@@ -149,7 +150,7 @@ def check_stores(settings: SurveyConfig) -> None:
 
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:
-    """Refuse an output folder that holds files of somebody else, or cannot be written to."""
+    """Refuse an output folder that holds files of somebody else."""
     foreign = foreign_files(layout.outdir, OWN_FILES)
     if foreign and not overwrite:
         shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
@@ -157,7 +158,6 @@ def check_outdir(layout: Layout, *, overwrite: bool) -> None:
             f"general.outdir: found files in {layout.outdir} that are not of a survey run ({shown}), expected an empty folder or "
             "an earlier run's; choose another folder, or give --overwrite to write beside them"
         )
-    check_writable(layout.outdir, "general.outdir")
 
 
 @dataclass(frozen=True)

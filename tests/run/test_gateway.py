@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import cloudpickle
 import gateway_server
 import psutil
 import pytest
@@ -89,9 +90,13 @@ def test_lost_workers_are_replaced_and_workers_are_as_asked(cluster, gateway):
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             assert worker["nthreads"] == 1
             assert worker["memory_limit"] == pytest.approx(800e6, rel=1e-6)
-        for found in client.run(worker_says).values():
-            assert found == ("1", False, True)
-        assert client.run_on_scheduler(scheduler_says) == (0, 86400)
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the others do not know the tests
+        try:
+            for found in client.run(worker_says).values():
+                assert found == ("1", False, True)
+            assert client.run_on_scheduler(scheduler_says) == (0, 86400)
+        finally:
+            cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     until(lambda: gateway.processes() == [])
 
 
