@@ -42,26 +42,25 @@ def protocol(url: str) -> str:
     return url.partition("://")[0]
 
 
-def check_store(url: str) -> None:
-    """See whether a store can be used, by listing what is at a URL; a place with nothing in it is fine.
+def check_stores(*urls: str) -> None:
+    """See whether stores can be used, by listing what is at their URLs; a place with nothing in it is fine, and so is a path.
 
     Raises
     ------
     StorageRefused
-        When it cannot: one line with the reason and what to do.
+        When one cannot: one line with the reason and what to do.
     """
-    if not is_remote(url):
-        return
-    try:
-        filesystem, path = open_filesystem(url)
-        filesystem.ls(path, detail=False)
-    except Exception as error:
-        found = explain(error, url)
-        if found is not None:
-            raise StorageRefused(found) from error
-        if not isinstance(error, FileNotFoundError):
-            text = " ".join(str(error).split())[:300]
-            raise StorageRefused(f"{url}: the store cannot be used ({type(error).__name__}: {text})") from error
+    for url in filter(is_remote, urls):
+        try:
+            filesystem, path = open_filesystem(url)
+            filesystem.ls(path, detail=False)
+        except Exception as error:
+            found = explain(error, url)
+            if found is not None:
+                raise StorageRefused(found) from error
+            if not isinstance(error, FileNotFoundError):
+                text = " ".join(str(error).split())[:300]
+                raise StorageRefused(f"{url}: the store cannot be used ({type(error).__name__}: {text})") from error
 
 
 @contextlib.contextmanager

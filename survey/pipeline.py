@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Unit
-from cluster.object_store import check_store
+from cluster.object_store import check_stores
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
@@ -100,7 +100,7 @@ def run(
         log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
     started = time.time()
     settings = load_config(config, overrides)
-    check_stores(settings)
+    _check_stores_of(settings)
     plan = make_plan(settings, models=models)
     for line in (*plan.notes, *summarise_problems(plan.problems)):
         log.warning(line)
@@ -141,12 +141,11 @@ def _shown() -> Iterator[list[Any]]:
         yield [progress]
 
 
-def check_stores(settings: SurveyConfig) -> None:
+def _check_stores_of(settings: SurveyConfig) -> None:
     """Refuse object stores that cannot be used: the bucket, the key, the address."""
     exclusion = settings.datasets.background.exclusion
     masks = [exclusion] if isinstance(exclusion, str) else []
-    for url in (*settings.observations.datastore, *masks, settings.general.outdir):
-        check_store(url)
+    check_stores(*settings.observations.datastore, *masks, settings.general.outdir)
 
 
 def check_outdir(layout: Layout, *, overwrite: bool) -> None:
@@ -225,7 +224,7 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     from survey.reduction.graph import cube_bytes
 
     settings = load_config(config, overrides)
-    check_stores(settings)
+    _check_stores_of(settings)
     resolved = make_plan(settings)
     units = units_of(resolved)
     graph = Plan.of(units)
@@ -284,7 +283,7 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
     from survey.survey_plan import check_observations
 
     settings = load_config(config, overrides)
-    check_stores(settings)
+    _check_stores_of(settings)
     resolved = make_plan(settings)
     problems = check_observations(resolved)
     errors = {problem.obs_id for problem in problems if problem.severity == "error"}
@@ -300,7 +299,7 @@ def status(outdir: str | Path) -> StatusSummary:
         When there is no run.
     """
     layout = Layout(str(outdir))
-    check_store(layout.outdir)
+    check_stores(layout.outdir)
     found = workspace_status(Workspace(layout.work))
     if not found.stages:
         raise Refusal(f"there is no run in {outdir}; expected a folder that `survey run` wrote (general.outdir)")

@@ -178,9 +178,9 @@ def open_run(outdir: str) -> Run:
     Refusal
         When there is no finished run in `outdir`.
     """
-    from cluster.object_store import check_store
+    from cluster.object_store import check_stores
 
-    check_store(str(outdir))
+    check_stores(str(outdir))
     run = Run(str(outdir))
     _ = run.record
     return run

@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster import Outcomes, SetAside, Unit, unit_key
 from cluster.config import ClusterConfig
-from cluster.object_store import check_store
+from cluster.object_store import check_stores as check_stores
 from cluster.progress import open_progress
 from cluster.run import execute, storage_errors
 from cluster.workspace import Workspace
@@ -81,12 +81,6 @@ def write_units(plan: ArchivePlan, sources: Sequence[ObservationSource], *, url:
                 },
                 cost=float(len(part)),
             )
-
-
-def check_stores(urls: Iterable[str]) -> None:
-    """Refuse object stores that cannot be used."""
-    for url in urls:
-        check_store(url)
 
 
 class Runner:

@@ -146,7 +146,7 @@ def ingest(
 
     url = absolute(fspath(out).rstrip("/"))
     given = [fspath(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
-    graph.check_stores([*given, url])
+    graph.check_stores(*given, url)
     store = open_datastore(paths, index_hdu=index_hdu, roots=roots, strict=strict)
     if not store.sources:
         raise Refusal(f"{paths}: no observation that can be read")

@@ -15,7 +15,7 @@ from cluster.config import ClusterConfig
 from cluster.errors import StorageError, StorageRefused, WorkspaceLocked
 from cluster.events import UnitEnded
 from cluster.lock import Lock
-from cluster.object_store import check_store
+from cluster.object_store import check_stores
 from cluster.run import execute
 from cluster.storage import open_folder
 
@@ -185,14 +185,14 @@ def fresh():
 
 def refusal(url):
     with pytest.raises(StorageRefused) as refused:
-        check_store(url)
+        check_stores(url)
     (line,) = str(refused.value).splitlines()
     return line
 
 
 def test_a_place_with_nothing_in_it_is_no_error(bucket, tmp_path):
-    check_store(f"{bucket}/none/yet")
-    check_store(str(tmp_path / "none"))
+    check_stores(f"{bucket}/none/yet")
+    check_stores(str(tmp_path / "none"))
 
 
 def test_a_missing_bucket_is_one_line(object_store):
@@ -221,7 +221,7 @@ def test_a_wrong_key_is_one_line(bucket, object_store):
     finally:
         ask(object_store, "reset-auth", b"inf")
     assert "the store does not take the key (InvalidAccessKeyId); mend AWS_ACCESS_KEY_ID" in told
-    check_store(f"{bucket}/out")
+    check_stores(f"{bucket}/out")
 
 
 def test_a_missing_package_is_one_line(fresh, monkeypatch):
