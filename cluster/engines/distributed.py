@@ -56,6 +56,7 @@ class DistributedEngine(ABC):
         self._ended: queue.SimpleQueue[Completion] = queue.SimpleQueue()
         self._closing = False
         self._abandoned = False
+        self._held = contextlib.ExitStack()
         self._names = (f"{uuid.uuid4().hex[:8]}-{n}" for n in itertools.count())
         self._environment = dict(os.environ)
         self._begun = time.time()
@@ -100,6 +101,10 @@ class DistributedEngine(ABC):
             **({"temporary-directory": self.config.scratch} if self.config.scratch else {}),
         }
 
+    def lasting(self) -> dict[str, Any]:
+        """Dask's settings that are read in this process for as long as the cluster runs."""
+        return {}
+
     def environment(self) -> Mapping[str, str]:
         """Environment of workers, set before they start so that libraries see it."""
         one = dict.fromkeys(
@@ -127,6 +132,7 @@ class DistributedEngine(ABC):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
+            self._held.enter_context(dask.config.set(_not_the_users(self.lasting())))
             with self.in_force():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
@@ -135,14 +141,13 @@ class DistributedEngine(ABC):
                 if has_bokeh():
                     self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
+            self._held.close()
             self._failure = failure
 
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:
         """The settings, while schedulers and workers are made; without Dask's own log lines."""
-        # Dask's own variables go before ours: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like.
-        ours = {name: value for name, value in self.settings().items() if _variable(name) not in os.environ}
-        with dask.config.set(ours), _quiet():
+        with dask.config.set(_not_the_users(self.settings())), _quiet():
             yield
 
     def client(self) -> Client:
@@ -267,6 +272,7 @@ class DistributedEngine(ABC):
                 # turn one that is complete into one that failed.
                 with contextlib.suppress(Exception):
                     self.end_cluster(cluster, now=now)
+        self._held.close()
         for name in self.environment():  # distributed sets these in this process to hand them on
             if name in self._environment:
                 os.environ[name] = self._environment[name]
@@ -283,6 +289,11 @@ class DistributedEngine(ABC):
 def has_bokeh() -> bool:
     """Whether what draws dashboards and reports is installed."""
     return importlib.util.find_spec("bokeh") is not None
+
+
+def _not_the_users(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dask's own variables go before our settings: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like."""
+    return {name: value for name, value in settings.items() if _variable(name) not in os.environ}
 
 
 def _variable(setting: str) -> str:

@@ -25,6 +25,8 @@ from cluster.errors import ConfigError
 
 CHECKED_EVERY = "2s"
 """How often the number of jobs is held against the number wanted."""
+LOST = "5s"
+"""After which the job of a worker that is gone is given up."""
 SCHEDULER = "tcp://SCHEDULER:PORT"
 """Stands for the scheduler's address in a job script that is only shown."""
 #: Options of the cluster's constructor that are not of its jobs.
@@ -97,9 +99,9 @@ class JobQueueEngine(DistributedEngine):
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
         return cluster
 
-    def settings(self) -> dict[str, Any]:
-        """Dask's settings; a worker that was lost is believed to be back only for a moment."""
-        return {**super().settings(), "distributed.deploy.lost-worker-timeout": "5s"}
+    def lasting(self) -> dict[str, Any]:
+        """How long Dask waits for a lost worker to come back, which that of a job hardly does, before it submits another."""
+        return {"distributed.deploy.lost-worker-timeout": LOST}
 
     def end_cluster(self, cluster: JobQueueCluster, *, now: bool) -> None:
         """End the jobs."""

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import dask
 from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
 
@@ -52,12 +51,7 @@ class Engine(DistributedEngine):
         address = dashboard_address(dashboard)
         credentials = security(self.config)
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
-        self._held = contextlib.ExitStack()
         self._held.enter_context(_nameless_main())
-        # Read whenever a worker is lost. A nanny whose worker is away when this is over, because it starts slowly or has
-        # died once more, would be closed and never replaced: nannies bring their workers back however long it takes.
-        if "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT" not in os.environ:
-            self._held.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": LOST}))
         options = {
             "n_workers": self.config.workers,
             "threads_per_worker": self.config.threads,
@@ -71,11 +65,15 @@ class Engine(DistributedEngine):
             **({"security": credentials, "protocol": "tls://"} if credentials is not None else {}),
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
-        try:
-            return self._started({**options, **self.config.options})
-        except BaseException:
-            self._held.close()
-            raise
+        return self._started({**options, **self.config.options})
+
+    def lasting(self) -> dict[str, Any]:
+        """How long Dask waits for a lost worker to come back.
+
+        A nanny whose worker is away when this is over, because it starts slowly or has died once more, would be closed and
+        never replaced: nannies bring their workers back however long it takes.
+        """
+        return {"distributed.deploy.lost-worker-timeout": LOST}
 
     def _started(self, options: Mapping[str, Any]) -> LocalCluster:
         """A worker that dies while it starts takes the whole cluster with it: that one is started again."""
@@ -121,10 +119,7 @@ class Engine(DistributedEngine):
                 if pid is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-        try:
-            cluster.close(timeout=10)
-        finally:
-            self._held.close()
+        cluster.close(timeout=10)
 
     @property
     def dashboard(self) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import batch_systems
 import cluster_jobs
+import dask
 import pytest
 from test_cluster_local import contents, plan
 
@@ -120,6 +121,9 @@ def test_options_that_the_engine_does_not_know_are_refused_by_name(tmp_path):
         execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
 
 
+LOST_WORKER = "distributed.deploy.lost-worker-timeout"
+
+
 @pytest.fixture
 def system(tmp_path, monkeypatch):
     """A function that installs a batch system and returns its folder and a configuration."""
@@ -172,6 +176,8 @@ def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kin
             time.sleep(0.2)
         assert killed[0] in batch_systems.jobs(folder)
         assert len(batch_systems.jobs(folder)) >= 3
+        assert dask.config.get(LOST_WORKER) == "5s"  # Dask reads it when a worker is lost, not when it starts
+    assert dask.config.get(LOST_WORKER) != "5s"
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert batch_systems.alive(folder) == []
 
