@@ -136,7 +136,7 @@ def gaps(outcomes: Mapping[str, Outcome], batch: Mapping[str, int]) -> tuple[flo
 def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: float) -> dict[str, Any]:
     """Figures of one run of units that sleep, and its forecast."""
     from cluster.config import ClusterConfig
-    from cluster.forecast import Overheads, forecast
+    from cluster.forecast import Cost, Overheads, forecast
     from cluster.run import execute
 
     units = [Unit(f"nap/{i:06d}", "0" * 64, "benchmarks.crowd:nap", {"seconds": seconds}) for i in range(n)]
@@ -156,7 +156,7 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
     wall, cpu, own = (last - first for last, first in zip(clock.last, clock.first, strict=True))
     between, inside = gaps(outcomes, clock.batch)
     took = median(one.seconds for one in outcomes.values())
-    plain = forecast(units, lambda unit: took, workers=workers)
+    plain = forecast(units, lambda unit: Cost(took), workers=workers)
     overheads = Overheads(
         client_task=max(own - plain.driver, 0.0) / clock.tasks,
         scheduler_task=max(cpu - idle * wall, 0.0) / clock.tasks,
@@ -165,7 +165,7 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
         worker_unit=inside,
         one_process=False,
     )
-    predicted = forecast(units, lambda unit: took, workers=workers, overheads=overheads)
+    predicted = forecast(units, lambda unit: Cost(took), workers=workers, overheads=overheads)
     return {
         "workers": workers,
         "units": n,

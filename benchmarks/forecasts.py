@@ -19,6 +19,7 @@ from benchmarks.planned_case import figures as planned_figures
 from benchmarks.scaling import Figures, write_page
 from benchmarks.unit_costs import drawn
 from cluster.forecast import Overheads, forecast
+from cluster.outcome import Outcome
 
 SEED = 1
 
@@ -49,10 +50,29 @@ def check(figures: Figures, n: int, folder: Path) -> None:
         ran, known = figures.growth[f"{n} on {workers}"], figures.growth[f"{n} on {other}"]
         found = {}
         for name, case in (("from_other", known), ("from_itself", ran)):
-            seconds = drawn([case], plan.grid, seed=SEED, known=case is ran)
-            found[name] = forecast(units, seconds, workers=workers, overheads=overheads(figures, case)).wall
-        found |= {"measured": ran["start"] + ran["span"], "work": ran["work"], "work_other": known["work"]}
+            cost = drawn([case], plan.grid, seed=SEED, known=case is ran)
+            foreseen = forecast(units, cost, workers=workers, overheads=overheads(figures, case))
+            found[name] = {
+                "wall": foreseen.wall,
+                "peak_memory": foreseen.peak_memory,
+                "bytes_read": sum(one.read for one in foreseen.outcomes.values()),
+                "bytes_written": sum(one.written for one in foreseen.outcomes.values()),
+            }
+        found["measured"] = {"wall": ran["start"] + ran["span"], "peak_memory": ran["worker_memory"]} | {
+            name: sum(row[name] for row in ran["stages"].values()) for name in ("bytes_read", "bytes_written")
+        }
+        found |= {"work": ran["work"], "work_other": known["work"]}
         figures.checks[f"{n} on {workers}"] = found
+
+
+def moved(outcomes: Mapping[str, Outcome]) -> dict[str, list[int]]:
+    """Bytes read and written by stage."""
+    table: dict[str, list[int]] = {}
+    for slot, one in outcomes.items():
+        row = table.setdefault(slot.partition("/")[0], [0, 0])
+        row[0] += one.read
+        row[1] += one.written
+    return table
 
 
 def largest(figures: Figures) -> list[dict[str, Any]]:
@@ -63,36 +83,17 @@ def largest(figures: Figures) -> list[dict[str, Any]]:
 
 def large(figures: Figures, n: int, counts: list[int], folder: Path) -> None:
     """Plan and forecast a survey of `n` observations on several numbers of workers."""
-    from survey.estimators.graph import chosen_maps, halo
-
     config = large_config(n, folder / f"large-{n}", folder / "unused")
     planned, units, plan = planned_figures(json.loads(json.dumps(config, default=str)))
     cases = largest(figures)
     case = cases[-1]
-    per_pixel = {
-        name: case["output_bytes"].get(name, 0) / case["pixels"] for name in ("cube.zarr", "maps.zarr", "maps")
-    }
-    per_observation = {
-        "events": case["input_bytes"] / case["observations"],
-        "prepared": case["output_bytes"].get(".survey/prepared", 0) / case["observations"],
-    }
-    halos = sum((1 + 2 * halo(one, plan) / plan.grid.tile) ** 2 for one in chosen_maps(plan.config).values())
-    pairs = planned["pairs"]
-    planned["traffic"] = {
-        "events read": n * per_observation["events"],
-        "prepared observations written": n * per_observation["prepared"],
-        "prepared observations read, by background fits and tiles": (n + 2 * pairs) * per_observation["prepared"],
-        "cube written": planned["pixels"] * per_pixel["cube.zarr"],
-        "cube read, with halos, by maps": planned["pixels"] * per_pixel["cube.zarr"] * halos,
-        "maps, images and pictures written": planned["pixels"] * (per_pixel["maps.zarr"] + per_pixel["maps"]),
-    }
     planned["runs"] = {}
     for workers in counts:
         for name, one_process in (("one process", True), ("scheduler apart", False)):
             # drawn anew for every number of workers: the same units cost the same only on the average
-            seconds = drawn(cases[-2:], plan.grid, seed=SEED)
+            cost = drawn(cases[-2:], plan.grid, seed=SEED)
             beside = overheads(figures, case, one_process=one_process)
-            found = forecast(units, seconds, workers=workers, overheads=beside)
+            found = forecast(units, cost, workers=workers, overheads=beside)
             planned["runs"][f"{workers}, {name}"] = {
                 "workers": workers,
                 "one_process": one_process,
@@ -108,6 +109,9 @@ def large(figures: Figures, n: int, counts: list[int], folder: Path) -> None:
                 "largest_message": found.largest_message,
                 "stages": {name: list(row) for name, row in found.stages.items()},
                 "curve": found.curve,
+                "traffic": found.traffic,
+                "peak_memory": found.peak_memory,
+                "bytes": moved(found.outcomes),
                 "longest": sorted(((one.seconds, slot) for slot, one in found.outcomes.items()), reverse=True)[:5],
             }
             print(

@@ -143,7 +143,8 @@ def figures(config: Mapping[str, Any]) -> dict[str, Any]:
         "gaps": between,
         "work": timings["work_seconds"],
         "stages": {
-            name: {"units": row["done"], "seconds": row["seconds"], "peak_memory": row["peak_memory"]}
+            name: {"units": row["done"]}
+            | {key: row[key] for key in ("seconds", "peak_memory", "bytes_read", "bytes_written")}
             for name, row in timings["stages"].items()
         },
         "worker_memory": timings["peak_memory"],
@@ -153,7 +154,10 @@ def figures(config: Mapping[str, Any]) -> dict[str, Any]:
         "threads_cpu": watch.threads,
         "workers_cpu": workers.ru_utime + workers.ru_stime,
         "samples": {
-            stage: [[slot.partition("/")[2], work[slot], round(one.seconds, 5)] for slot, one in thinned(ran)]
+            stage: [
+                [slot.partition("/")[2], work[slot], round(one.seconds, 5), one.peak_memory, one.read, one.written]
+                for slot, one in thinned(ran)
+            ]
             for stage, ran in by_stage(outcomes).items()
         },
         "pixels": int(run.cube.sizes["y"] * run.cube.sizes["x"]),

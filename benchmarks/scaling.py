@@ -15,7 +15,6 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 FIGURES, PAGE, PICTURE = ROOT / "benchmarks/scaling.json", ROOT / "docs/scaling.md", ROOT / "docs/images/scaling.png"
 TEXT = Path(__file__).with_name("scaling.md.in")
-AIMS = {"scheduling": 0.05, "efficiency": 0.85, "constancy": 0.10}
 
 
 @dataclass
@@ -55,6 +54,11 @@ class Figures:
         return sorted(self.growth.values(), key=lambda case: (case["observations"], case["workers"]))
 
 
+def size(case: Mapping[str, Any]) -> int:
+    """Observations of a run."""
+    return int(case["observations"])
+
+
 def scheduling(case: Mapping[str, Any]) -> float:
     """Part of the workers' time between the first and the last unit in which they waited for their next one."""
     gaps = case["gaps"]
@@ -73,16 +77,23 @@ def growth_part(figures: Figures) -> str:
     cases = figures.cases()
     if not cases:
         return ""
-    head = "observations | workers | run, s | ms an observation | ms of work an observation | scheduling "
+    head = "observations | workers | run, s | ms an observation | ms an added one | ms of work an observation | scheduling "
     head += "| scheduler and driver, CPU | worker, GB | driver, GB | efficiency"
     rows = []
     for case in cases:
         n, workers = case["observations"], case["workers"]
         alone = figures.growth.get(f"{n} on 1")
         efficiency = "" if workers == 1 or alone is None else f"{alone['wall'] / case['wall'] / workers:.0%}"
+        before = max(
+            (one for one in cases if one["workers"] == workers and one["observations"] < n), key=size, default=None
+        )
+        added = ""
+        if before is not None:
+            added = f"{1e3 * workers * (case['wall'] - before['wall']) / (n - before['observations']):.0f}"
         own = sum(case["threads_cpu"].get(name, 0.0) for name in ("driver", "scheduler"))
         rows.append(
-            f"{n} | {workers} | {case['wall']:.1f} | {1e3 * case['wall'] * workers / n:.0f} | {1e3 * case['work'] / n:.0f} "
+            f"{n} | {workers} | {case['wall']:.1f} | {1e3 * case['wall'] * workers / n:.0f} | {added} "
+            f"| {1e3 * case['work'] / n:.0f} "
             f"| {scheduling(case):.1%} | {own / (own + case['workers_cpu']):.1%} | {case['worker_memory'] / 1e9:.2f} "
             f"| {case['driver_memory'] / 1e9:.2f} | {efficiency}"
         )
@@ -145,15 +156,20 @@ def crowd_part(figures: Figures) -> str:
 
 def checks_part(figures: Figures) -> str:
     """Table of forecasts beside the runs."""
-    rows = [
-        f"{name} | {row['measured']:.1f} | {row['from_itself']:.1f} | {row['from_itself'] / row['measured'] - 1:+.1%} "
-        f"| {row['from_other']:.1f} | {row['from_other'] / row['measured'] - 1:+.1%} "
-        f"| {row['work'] / row['work_other'] - 1:+.1%}"
-        for name, row in figures.checks.items()
-    ]
-    head = "observations, workers | run, s | from its own units, s | error | from the other run's units, s | error "
-    head += "| work beside the other run's"
-    return table(head, rows) if rows else ""
+    columns = (("wall", "run, s", 1.0, ".1f"), ("peak_memory", "worker, GB", 1e9, ".2f"))
+    columns += (("bytes_read", "read, GB", 1e9, ".2f"), ("bytes_written", "written, GB", 1e9, ".2f"))
+    rows = []
+    for name, row in figures.checks.items():
+        for label, key in (("measured", "measured"), ("own units", "from_itself"), ("the other run's", "from_other")):
+            found, measured = row[key], row["measured"]
+            cells = []
+            for column, _, unit, digits in columns:
+                error = "" if key == "measured" else f" ({found[column] / measured[column] - 1:+.1%})"
+                cells.append(f"{found[column] / unit:{digits}}{error}")
+            work = f"{row['work'] / row['work_other'] - 1:+.1%}" if key == "from_other" else ""
+            rows.append(" | ".join([name, label, *cells, work]))
+    head = "observations, workers | units' costs | " + " | ".join(title for _, title, _, _ in columns)
+    return table(f"{head} | work beside the other run's", rows) if rows else ""
 
 
 def planned_part(figures: Figures) -> str:
@@ -176,11 +192,12 @@ def planned_part(figures: Figures) -> str:
         parts.append(
             table(
                 "workers, where the scheduler is | run, s | work, s | busy | tasks | driver, s | client, s | scheduler, s "
-                "| load of its process | messages, MB",
+                "| load of its process | messages, MB | worker, GB | store, at most, GB/s read | written",
                 [
                     f"{name} | {run['wall']:.0f} | {run['work']:.0f} | {run['busy']:.0%} | {run['tasks']} "
                     f"| {run['driver']:.1f} | {run['client']:.1f} | {run['scheduler']:.1f} | {run['load']:.0%} "
-                    f"| {run['message_bytes'] / 1e6:.0f}"
+                    f"| {run['message_bytes'] / 1e6:.0f} | {run['peak_memory'] / 1e9:.2f} "
+                    f"| {max(row[1] for row in run['traffic']) / 1e9:.2f} | {max(row[2] for row in run['traffic']) / 1e9:.2f}"
                     for name, run in row["runs"].items()
                 ],
             )
@@ -193,11 +210,13 @@ def planned_part(figures: Figures) -> str:
             + ", ".join(f"{slot} {seconds:.0f} s" for seconds, slot in fastest["longest"][:3])
             + f". Driver and forecast together in one process took {row['driver_memory'] / 1e9:.2f} GB."
         )
-        wall = fastest["wall"]
         parts.append(
             table(
-                "traffic of the store | GB | GB/s in that run",
-                [f"{name} | {size / 1e9:.1f} | {size / 1e9 / wall:.2f}" for name, size in row["traffic"].items()],
+                "stage | read from the store, GB | written to it, GB",
+                [
+                    f"{stage} | {read / 1e9:.1f} | {written / 1e9:.1f}"
+                    for stage, (read, written) in fastest["bytes"].items()
+                ],
             )
         )
     return "\n\n".join(parts)

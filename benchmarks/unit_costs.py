@@ -1,4 +1,4 @@
-"""What units cost: seconds measured in a run, and drawn from for units of another plan."""
+"""What units cost: seconds, memory and bytes measured in a run, and drawn from for units of another plan."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster import Unit
+from cluster.forecast import Cost
 from survey.sky.grid import SkyGrid
 from survey.sky.tiles import Tile
 
@@ -33,11 +35,11 @@ def size_of(unit: Unit, grid: SkyGrid) -> float:
 
 def drawn(
     cases: Iterable[Mapping[str, Any]], grid: SkyGrid, *, seed: int, known: bool = False
-) -> Callable[[Unit], float]:
-    """Function that draws the seconds of a unit from what units of its stage took.
+) -> Callable[[Unit], Cost]:
+    """Function that draws what a unit costs from what units of its stage did.
 
-    A unit takes its size times a stage's mean rate, times what a unit drawn at random differed from that rate. Pictures are
-    few and unlike: each takes the time of its namesake, by a straight line through what that took on grids of several sizes.
+    A unit is like one of its stage that is drawn at random: it takes as long, and moves as many bytes, for its size. Pictures
+    are few and unlike: each is like its namesake, by a straight line through what that took on grids of several sizes.
 
     Parameters
     ----------
@@ -48,34 +50,44 @@ def drawn(
     seed : int
         Of the draws.
     known : bool
-        Whether a unit whose own time is there takes that.
+        Whether a unit whose own cost is there has that.
     """
-    samples: dict[str, list[tuple[str, float, float]]] = {}
+    names: dict[str, list[str]] = {}
+    rows: dict[str, list[list[float]]] = {}
     for case in cases:
-        for stage, rows in case["samples"].items():
-            samples.setdefault(stage, []).extend((str(name), float(size), float(s)) for name, size, s in rows)
-    own = {f"{stage}/{name}": s for stage, rows in samples.items() for name, _, s in rows} if known else {}
+        for stage, samples in case["samples"].items():
+            names.setdefault(stage, []).extend(str(row[0]) for row in samples)
+            rows.setdefault(stage, []).extend([float(value) for value in row[1:]] for row in samples)
+    tables = {stage: np.array(values) for stage, values in rows.items()}
+    own = {f"{stage}/{name}": row for stage in names for name, row in zip(names[stage], tables[stage], strict=True)}
     rng = np.random.default_rng(seed)
-    rates, ratios = {}, {}
-    for stage, rows in samples.items():
-        size, seconds = np.array([row[1:] for row in rows]).T
-        rates[stage] = seconds.sum() / size.sum()
-        ratios[stage] = seconds / (size * rates[stage])
-        ratios[stage] /= ratios[stage].mean()
+    # A unit drawn at random says by how much one differs from the mean of its stage for its size, not what the mean is.
+    shapes = {}
+    for stage, table in tables.items():
+        of_its_size = table[:, [1, 3, 4]] / table[:, :1]
+        mean = table[:, [1, 3, 4]].sum(axis=0) / table[:, 0].sum()
+        shapes[stage] = of_its_size * mean / np.maximum(of_its_size.mean(axis=0), 1e-300)
 
-    def seconds_of(unit: Unit) -> float:
-        if unit.slot in own:
-            return own[unit.slot]
+    def cost_of(unit: Unit) -> Cost:
+        if known and unit.slot in own:
+            return _cost(*own[unit.slot][1:])
         size = size_of(unit, grid)
+        table = tables[unit.stage]
         if unit.stage in WHOLE_GRID:
-            return _line([(at, took) for name, at, took in samples[unit.stage] if name == unit.name], size)
-        return float(size * rates[unit.stage] * rng.choice(ratios[unit.stage]))
+            same = table[np.array(names[unit.stage]) == unit.name]
+            return _cost(*(_line(same[:, 0], column, size) for column in same[:, 1:].T))
+        number = int(rng.integers(len(table)))
+        seconds, read, written = size * shapes[unit.stage][number]
+        return _cost(seconds, table[number, 2], read, written)
 
-    return seconds_of
+    return cost_of
 
 
-def _line(points: list[tuple[float, float]], size: float) -> float:
-    x, y = np.array(points).T
+def _cost(seconds: float, peak_memory: float, read: float, written: float) -> Cost:
+    return Cost(float(seconds), int(peak_memory), int(read), int(written))
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64], size: float) -> float:
     if np.ptp(x) == 0:
         return float(y.mean() * size / x[0])
     slope, start = np.polyfit(x, y, 1)

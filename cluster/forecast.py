@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+import numpy as np
+
 from cluster.engines.base import Completion
 from cluster.history import summarise
 from cluster.outcome import Outcome, Outcomes
@@ -27,6 +29,20 @@ BATCHES_PER_THREAD = 4
 """Tasks submitted ahead for each thread, as `cluster.engines.distributed` has it."""
 CURVE = 200
 """Points of the curve of busy workers."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a unit takes."""
+
+    seconds: float
+    """Of its worker."""
+    peak_memory: int = 0
+    """Highest memory of its worker while it runs, bytes."""
+    read: int = 0
+    """Bytes from the store."""
+    written: int = 0
+    """Bytes to the store."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,10 @@ class Forecast:
     """By stage: seconds of work, first start and last end on the clock of the forecast."""
     curve: list[tuple[float, int]]
     """Workers at work at some times."""
+    traffic: list[tuple[float, float, float]]
+    """Bytes a second from the store and to it at some times, those of a unit spread evenly over it."""
+    peak_memory: int
+    """Highest memory of any worker, bytes."""
     outcomes: Outcomes = field(repr=False)
     """Of every unit, with its start on the clock of the forecast and its worker's number."""
 
@@ -88,7 +108,7 @@ class Forecast:
 
 def forecast(
     units: Sequence[Unit],
-    seconds: Callable[[Unit], float],
+    cost: Callable[[Unit], Cost],
     *,
     workers: int,
     overheads: Overheads = Overheads(),
@@ -100,8 +120,8 @@ def forecast(
     ----------
     units : sequence of Unit
         The plan.
-    seconds : callable
-        How long a unit takes; called once a unit, in the order of their starts.
+    cost : callable
+        What a unit takes; called once a unit, in the order of their starts.
     workers : int
         Workers of one thread each.
     overheads : Overheads
@@ -110,7 +130,7 @@ def forecast(
         Clock of the driver's processor time; one that stands still makes the forecast the same every time.
     """
     plan = Plan.of(units)
-    engine = _Clockwork({unit.slot: unit for unit in units}, seconds, workers, overheads, timer)
+    engine = _Clockwork({unit.slot: unit for unit in units}, cost, workers, overheads, timer)
     driver = Driver(units, plan, _Nowhere(), [], False, 0)  # type: ignore[arg-type]
     engine.resume()
     driver.begin()
@@ -138,6 +158,8 @@ def forecast(
         largest_message=engine.largest_message,
         stages=stages,
         curve=_curve(list(outcomes.values()), wall),
+        traffic=_traffic(list(outcomes.values()), wall),
+        peak_memory=max((outcome.peak_memory for outcome in outcomes.values()), default=0),
         outcomes=outcomes,
     )
 
@@ -157,6 +179,24 @@ def _curve(outcomes: Sequence[Outcome], wall: float) -> list[tuple[float, int]]:
     return points
 
 
+def _traffic(outcomes: Sequence[Outcome], wall: float) -> list[tuple[float, float, float]]:
+    """Mean bytes a second, read and written, of evenly long intervals, by their beginnings."""
+    if not wall or not outcomes:
+        return []
+    edges = np.linspace(0.0, wall, CURVE + 1)
+    starts = np.array([outcome.started for outcome in outcomes])
+    seconds = np.maximum([outcome.seconds for outcome in outcomes], 1e-9)
+    moved = np.array([(outcome.read, outcome.written) for outcome in outcomes], dtype=float)
+    order = np.argsort(starts)
+    total = np.zeros((CURVE + 1, 2))
+    for at, edge in enumerate(edges):
+        begun = order[: np.searchsorted(starts[order], edge)]
+        part = np.minimum((edge - starts[begun]) / seconds[begun], 1.0)
+        total[at] = part @ moved[begun]
+    rates = np.diff(total, axis=0) / np.diff(edges)[:, np.newaxis]
+    return [(float(at), float(read), float(written)) for at, (read, written) in zip(edges, rates, strict=False)]
+
+
 Kind = Literal["arrived", "ended"]
 
 
@@ -169,7 +209,7 @@ class _Clockwork:
     def __init__(
         self,
         units: dict[str, Unit],
-        seconds: Callable[[Unit], float],
+        cost: Callable[[Unit], Cost],
         workers: int,
         overheads: Overheads,
         timer: Callable[[], float],
@@ -181,7 +221,7 @@ class _Clockwork:
         self.tasks = 0
         self.driver_seconds = 0.0
         self.message_bytes = self.largest_message = 0
-        self._units, self._seconds, self._overheads, self._timer = units, seconds, overheads, timer
+        self._units, self._cost, self._overheads, self._timer = units, cost, overheads, timer
         self._scheduler = 0.0
         """When the scheduler has done what it was asked so far."""
         beat = workers * overheads.scheduler_second
@@ -265,10 +305,19 @@ class _Clockwork:
     def _run(self, worker: int, begin: float, tag: str, items: Sequence[Item]) -> None:
         overheads, reports = self._overheads, []
         for item in items:
-            seconds = self._seconds(self._units[item.slot])
-            outcome = Outcome("done", item.key, seconds=seconds, started=begin, worker=str(worker))
+            cost = self._cost(self._units[item.slot])
+            outcome = Outcome(
+                "done",
+                item.key,
+                seconds=cost.seconds,
+                peak_memory=cost.peak_memory,
+                read=cost.read,
+                written=cost.written,
+                started=begin,
+                worker=str(worker),
+            )
             reports.append(Report(item.slot, outcome))
-            begin += seconds + overheads.worker_unit
+            begin += cost.seconds + overheads.worker_unit
         end = begin + overheads.worker_task - overheads.worker_unit
         self._push(end + overheads.latency, "ended", (worker, end, tag, reports))
 

@@ -28,8 +28,8 @@ def summarise(outcomes: Mapping[str, Outcome], *, wall: float, slots: int) -> di
     -------
     dict
         ``stages``: by stage, how many units ended how, seconds of work, seconds from the first start to the last end,
-        units a second, peak memory in bytes and the slowest unit; all but the counts speak of this run's units only.
-        ``workers``: peak memory by worker. ``wall_seconds``, ``work_seconds``, and ``busy``, the fraction of
+        units a second, peak memory, bytes read and written, and the slowest unit; all but the counts speak of this run's
+        units only. ``workers``: peak memory by worker. ``wall_seconds``, ``work_seconds``, and ``busy``, the fraction of
         ``wall x slots`` spent in units.
     """
     stages: dict[str, dict[str, Any]] = {}
@@ -41,7 +41,12 @@ def summarise(outcomes: Mapping[str, Outcome], *, wall: float, slots: int) -> di
         stage = slot.partition("/")[0]
         row = stages.setdefault(
             stage,
-            {"done": 0, "skipped": 0, "set_aside": 0, "failed": 0, "seconds": 0.0, "peak_memory": 0, "slowest": None},
+            {
+                **dict.fromkeys(("done", "skipped", "set_aside", "failed"), 0),
+                "seconds": 0.0,
+                **dict.fromkeys(("peak_memory", "bytes_read", "bytes_written"), 0),
+                "slowest": None,
+            },
         )
         row[outcome.status] += 1
         if not outcome.fresh or outcome.started == 0:
@@ -50,6 +55,8 @@ def summarise(outcomes: Mapping[str, Outcome], *, wall: float, slots: int) -> di
         fresh[stage] += 1
         row["seconds"] += outcome.seconds
         row["peak_memory"] = max(row["peak_memory"], outcome.peak_memory)
+        row["bytes_read"] += outcome.read
+        row["bytes_written"] += outcome.written
         if row["slowest"] is None or outcome.seconds > row["slowest"][1]:
             row["slowest"] = [slot, outcome.seconds]
         workers[outcome.worker] = max(workers.get(outcome.worker, 0), outcome.peak_memory)

@@ -37,6 +37,8 @@ def encode(slot: str, outcome: Outcome, traceback: str = "") -> bytes:
         "result": outcome.result,
         "seconds": round(outcome.seconds, 6),
         "peak_memory": outcome.peak_memory,
+        "read": outcome.read,
+        "written": outcome.written,
         "started": round(outcome.started, 3),
         "worker": outcome.worker,
     }
@@ -64,6 +66,8 @@ def decode(data: bytes) -> tuple[str, Outcome] | None:
             reason=record.get("reason", ""),
             seconds=record["seconds"],
             peak_memory=record["peak_memory"],
+            read=record.get("read", 0),
+            written=record.get("written", 0),
             started=record["started"],
             worker=record["worker"],
             fresh=False,

@@ -26,6 +26,10 @@ class Outcome:
     """Time that it took when it ran."""
     peak_memory: int = 0
     """Highest resident memory of its worker while it ran, bytes."""
+    read: int = 0
+    """Bytes that its worker read from files while it ran; 0 where the system does not count them."""
+    written: int = 0
+    """Bytes that its worker wrote to files while it ran, without its record."""
     started: float = 0.0
     """When it started, seconds since the epoch; 0 when unknown."""
     worker: str = ""

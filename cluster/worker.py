@@ -22,6 +22,7 @@ from cluster.errors import ClusterError, DiskFull, PlanError, SetAside, StorageE
 from cluster.markers import result_of
 from cluster.object_store import explain, is_remote
 from cluster.outcome import Outcome
+from cluster.traffic import moved
 from cluster.workspace import Workspace
 
 _FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "no quota left"}
@@ -112,12 +113,21 @@ def _run(workspace: Workspace, item: Item) -> Report:
         message = f"unit {item.slot}: cannot import {item.function}: {describe(error)}"
         return Report(item.slot, fatal=PlanError(message))
     memory.reset_peak()
-    started, clock = time.time(), time.perf_counter()
+    started, clock, before = time.time(), time.perf_counter(), moved()
 
     def outcome(status: Any, **fields: Any) -> Outcome:
         seconds = time.perf_counter() - clock
+        read, written = (after - at for after, at in zip(moved(), before, strict=True))
         return Outcome(
-            status, item.key, seconds=seconds, peak_memory=memory.peak(), started=started, worker=_here(), **fields
+            status,
+            item.key,
+            seconds=seconds,
+            peak_memory=memory.peak(),
+            read=read,
+            written=written,
+            started=started,
+            worker=_here(),
+            **fields,
         )
 
     trace = ""

@@ -91,6 +91,8 @@ def _stage(name: str, ended: Mapping[str, Outcome]) -> dict[str, Any]:
         "median": f"{median(outcome.seconds for outcome in ran):.3g} s" if ran else "",
         "slowest": f"{slowest[0]:.3g} s, {slowest[1].partition('/')[2]}" if ran else "",
         "memory": f"{max(outcome.peak_memory for outcome in ran) / 1e6:.0f} MB" if ran else "",
+        "read": f"{sum(outcome.read for outcome in ran) / 1e6:.0f} MB",
+        "written": f"{sum(outcome.written for outcome in ran) / 1e6:.0f} MB",
     }
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from cluster import Unit
-from cluster.forecast import Overheads, forecast
+from cluster.forecast import Cost, Overheads, forecast
 
 
 def still():
@@ -24,8 +24,8 @@ def layers(n=40, wide=4):
 
 
 def length(unit):
-    """Seconds of a unit: not all the same."""
-    return 1.0 + int(unit.name) % 7 / 3
+    """What a unit takes: not all the same."""
+    return Cost(1.0 + int(unit.name) % 7 / 3, peak_memory=int(unit.name), read=300, written=len(unit.after))
 
 
 @pytest.mark.parametrize("workers", [1, 3, 50])
@@ -46,12 +46,12 @@ def test_no_unit_starts_before_what_it_needs_and_no_worker_does_two_at_once(work
 
 def test_one_worker_takes_the_sum_and_many_take_the_longest_chain():
     units = layers()
-    total = sum(length(unit) for unit in units)
+    total = sum(length(unit).seconds for unit in units)
     alone = forecast(units, length, workers=1, timer=still)
     assert alone.wall == pytest.approx(total)
     assert alone.busy == pytest.approx(1.0)
     chain = max(
-        length(unit) + max((length(by[need]) for need in unit.after), default=0.0)
+        length(unit).seconds + max((length(by[need]).seconds for need in unit.after), default=0.0)
         for by in [{unit.slot: unit for unit in units}]
         for unit in units
     )
@@ -73,7 +73,7 @@ def test_start_records_and_hand_over_add_to_the_wall_time():
 def test_a_scheduler_that_is_too_slow_sets_the_pace():
     units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(500)]
     slow = Overheads(scheduler_task=0.1, client_task=0.1)
-    found = forecast(units, lambda unit: 5.0, workers=400, overheads=slow, timer=still)
+    found = forecast(units, lambda unit: Cost(5.0), workers=400, overheads=slow, timer=still)
     assert found.tasks == 500
     assert found.wall == pytest.approx(0.2 * 500, rel=0.1)
     assert found.load == pytest.approx(1.0, abs=0.1)
@@ -81,7 +81,20 @@ def test_a_scheduler_that_is_too_slow_sets_the_pace():
 
 def test_units_that_are_short_share_tasks_as_in_a_run():
     units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(4000)]
-    found = forecast(units, lambda unit: 0.02, workers=4, timer=still)
+    found = forecast(units, lambda unit: Cost(0.02), workers=4, timer=still)
     assert found.tasks < len(units) / 10
     assert found.message_bytes > found.largest_message > 0
     assert len(found.outcomes) == len(units)
+
+
+def test_bytes_are_those_of_the_units_wherever_they_fall():
+    units = layers()
+    found = forecast(units, length, workers=3, timer=still)
+    step = found.wall / len(found.traffic)
+    read, written = (step * sum(row[k] for row in found.traffic) for k in (1, 2))
+    assert read == pytest.approx(300 * len(units))
+    assert written == pytest.approx(sum(len(unit.after) for unit in units))
+    assert found.peak_memory == 39
+    # the first second: three workers, each in a unit that reads 300 bytes evenly over its time
+    at_once = [one for one in found.outcomes.values() if one.started == 0.0]
+    assert found.traffic[0][1] == pytest.approx(sum(one.read / one.seconds for one in at_once))

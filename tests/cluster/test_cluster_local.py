@@ -58,6 +58,12 @@ def test_workers_and_batches_change_no_byte(tmp_path, engine):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert len({outcome.worker for outcome in outcomes.values()}) == 2
     assert all(outcome.peak_memory > 10**7 for outcome in outcomes.values())
+    if sys.platform == "linux":
+        written = contents(tmp_path / "b")
+        for slot, outcome in outcomes.items():
+            assert len(written[slot.replace("/", "_")]) <= outcome.written < 10_000
+        # a tile reads the files of its five observations
+        assert all(outcome.read > 5 * 3 for _, outcome in outcomes.of_stage("tile"))
 
 
 def test_a_poisonous_unit_is_set_aside_and_its_batch_survives(tmp_path, engine):
