@@ -15,7 +15,7 @@ _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", re.IGNORECASE)
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 _TLS = ("tls", "tls_ca", "tls_cert", "tls_key")
 
-_COMMON = ("kind", "workers", "options", "preload", "worker_timeout")
+_COMMON = ("kind", "workers", "options", "preload", "worker_timeout", "unit_timeout")
 _OWN = ("threads", "memory", "interface", "scratch", "dashboard", *_TLS)
 _BATCH = (*_COMMON, *_OWN, "jobs", "walltime", "account", "setup")
 #: The fields that each kind has a place for. `none` takes all, so that a file of any kind can be debugged with it.
@@ -108,6 +108,9 @@ class ClusterConfig(BaseModel):
     """Modules that workers import when they start."""
     worker_timeout: Annotated[int, Field(ge=1)] | None = None
     """Seconds without any worker after which a run gives up: 120 by default, a day where workers queue."""
+    unit_timeout: Annotated[int, Field(ge=1)] | None = None
+    """Seconds that a unit may take before its worker is ended; it is tried again, and given up the third time. No limit by
+    default."""
     address: str | None = None
     """Of a scheduler that runs already, such as tcp://node1:8786, or of a gateway."""
     scheduler_file: str | None = None

@@ -204,6 +204,7 @@ class _Clockwork:
     """An engine whose workers are rows of a heap."""
 
     memory_limit: int | None = None
+    unit_timeout: float | None = None
     threads = 1
 
     def __init__(

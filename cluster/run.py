@@ -177,7 +177,9 @@ class Driver:
         self.deaths: Counter[int] = Counter()
         self.losses: Counter[int] = Counter()
         self.overgrown: Counter[int] = Counter()
+        self.late: Counter[int] = Counter()
         self.memory_limit: int | None = None
+        self.unit_timeout: float | None = None
         run = uuid.uuid4().hex[:8]  # an engine may serve several runs, one after another
         self.tags = (f"{run}-{number:06d}" for number in itertools.count())
 
@@ -199,7 +201,7 @@ class Driver:
     def drive(self, engine: Engine) -> None:
         """Run until nothing is left."""
         self.batcher.slots = engine.n_workers * engine.threads
-        self.memory_limit = engine.memory_limit
+        self.memory_limit, self.unit_timeout = engine.memory_limit, engine.unit_timeout
         self._check_memory(engine)
         # With several threads a worker dies with several units, and only a suspect that runs alone is found out.
         suspects = engine.n_workers if engine.threads == 1 else 1
@@ -255,7 +257,8 @@ class Driver:
         items = [self._item(index) for index in batch]
         self.batches[tag] = batch
         self.tell(BatchSubmitted(self.plan.stage(batch[0]), tuple(item.slot for item in items)))
-        engine.submit(tag, run_batch, self.workspace.url, tag, items, priority=-self.plan.rank[batch[0]])
+        arguments = self.workspace.url, tag, items, self.unit_timeout
+        engine.submit(tag, run_batch, *arguments, priority=-self.plan.rank[batch[0]])
         return tag
 
     def _item(self, index: int) -> Item:
@@ -293,7 +296,8 @@ class Driver:
 
     def _lost(self, tag: str, batch: list[int], *, overgrown: bool) -> None:
         """Find out how far a lost worker came, and what it died of."""
-        begun = self.workspace.end(tag)
+        note = self.workspace.end(tag)
+        begun = note is not None
         left: list[int] = []
         for index in batch:
             found = self.workspace.read(self.plan.slots[index])
@@ -309,6 +313,7 @@ class Driver:
             suspect = left.pop(0)
             self.deaths[suspect] += 1
             self.overgrown[suspect] += overgrown
+            self.late[suspect] += bool(note and note.get("late"))
             if self.deaths[suspect] >= DEATHS:
                 self._give_up(suspect)
                 self.losses.clear()
@@ -327,6 +332,8 @@ class Driver:
         if self.overgrown[index]:
             limit = "they have" if self.memory_limit is None else f"their {self.memory_limit / 1e9:.2f} GB"
             reason = f"memory: {times} workers died with it, which took more than {limit}; raise cluster.memory"
+        elif self.late[index]:
+            reason = f"time: {times} times it took more than {self.unit_timeout:g} s, cluster.unit_timeout"
         outcome = Outcome("failed", self.keys[index], reason=reason)
         self.workspace.forget(slot)
         self.workspace.record(slot, outcome)

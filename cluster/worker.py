@@ -23,6 +23,7 @@ from cluster.markers import result_of
 from cluster.object_store import explain, is_remote
 from cluster.outcome import Outcome
 from cluster.traffic import moved
+from cluster.watchdog import watched
 from cluster.workspace import Workspace
 
 _FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "no quota left"}
@@ -60,7 +61,7 @@ class Report:
     """Why the whole run must stop."""
 
 
-def run_batch(url: str, batch: str, items: Sequence[Item]) -> list[Report]:
+def run_batch(url: str, batch: str, items: Sequence[Item], limit: float | None = None) -> list[Report]:
     """Run units one after another; stops at the first that is fatal for the run.
 
     Parameters
@@ -71,13 +72,16 @@ def run_batch(url: str, batch: str, items: Sequence[Item]) -> list[Report]:
         Name of the batch.
     items : sequence of Item
         The units.
+    limit : float or None
+        Seconds after which a unit ends this process.
     """
     workspace = _workspace(url)
     reports: list[Report] = []
     try:
         workspace.begin(batch)
         for item in items:
-            reports.append(_run(workspace, item))
+            with watched(limit, lambda: workspace.late(batch)):
+                reports.append(_run(workspace, item))
             if reports[-1].fatal is not None:
                 break
         workspace.end(batch)

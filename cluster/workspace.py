@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 from datetime import UTC, datetime
+from typing import Any
 
 from cluster import markers
 from cluster.lock import Lock
@@ -82,12 +83,16 @@ class Workspace:
         """Note that a worker has begun a batch."""
         self.folder.write(f"running/{batch}.json", b"{}", durable=False)
 
-    def end(self, batch: str) -> bool:
-        """Remove the note of a batch; True when there was one."""
+    def late(self, batch: str) -> None:
+        """Note that a unit of a batch takes too long, and that its worker is ended for that."""
+        self.folder.write(f"running/{batch}.json", b'{"late": true}', durable=False)
+
+    def end(self, batch: str) -> dict[str, Any] | None:
+        """Remove the note of a batch and return it; None when there was none, because no worker has begun it."""
         path = f"running/{batch}.json"
-        there = self.folder.read(path) is not None
+        note = self.folder.read(path)
         self.folder.remove(path)
-        return there
+        return None if note is None else json.loads(note)
 
     def clear_running(self) -> None:
         """Remove what an interrupted run left under ``running/``."""

@@ -43,6 +43,8 @@ class Engine(Protocol):
     """Tasks that are worth having submitted at the same time."""
     memory_limit: int | None
     """Memory of a worker in bytes, None when it is not limited."""
+    unit_timeout: float | None
+    """Seconds after which a unit ends its worker; None when there is no limit, or no worker that could be ended."""
 
     def submit(
         self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None

@@ -48,6 +48,7 @@ class DistributedEngine(ABC):
         self.threads = config.threads
         self.window = BATCHES_PER_THREAD * config.workers * config.threads
         self.memory_limit: int | None = config.memory_limit
+        self.unit_timeout: float | None = config.unit_timeout
         self._client: Client | None = None
         self._cluster: Any = None
         self._failure: BaseException | None = None

@@ -18,6 +18,7 @@ class Engine:
         self.threads = 1
         self.window = 1
         self.memory_limit: int | None = None
+        self.unit_timeout: float | None = None
         self._ended: list[Completion] = []
         for module in preload:
             importlib.import_module(module)

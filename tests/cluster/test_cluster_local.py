@@ -88,6 +88,19 @@ def test_a_poisonous_unit_is_set_aside_and_its_batch_survives(tmp_path, engine):
     assert again["obs/bad"].status == "failed"
 
 
+def test_a_unit_that_hangs_is_given_up_and_others_go_on(tmp_path):
+    units = plan(tmp_path, 10)
+    units += [unit(tmp_path, "obs/stuck", seconds=3600.0)]
+    units += [unit(tmp_path, "tile/stuck", after=["obs/stuck", "obs/000"])]
+    with open_engine(ClusterConfig(workers=2, memory="1 GB", unit_timeout=4)) as engine:
+        outcomes = execute(units, workspace=tmp_path / ".work", engine=engine)
+    assert list(outcomes.with_status("failed")) == ["obs/stuck"]
+    assert outcomes["obs/stuck"].reason == "time: 3 times it took more than 4 s, cluster.unit_timeout"
+    assert outcomes["tile/stuck"].result["parts"] == 2
+    assert cluster_jobs.calls(tmp_path).count("obs/stuck") == 3
+    assert list((tmp_path / ".work" / "running").iterdir()) == []
+
+
 def test_a_worker_that_is_away_for_long_is_not_struck_off(tmp_path):
     """Dask closes the nanny of a worker that is away fifteen seconds after it was lost, also if it was back between."""
     before = dask.config.get("distributed.deploy.lost-worker-timeout")
