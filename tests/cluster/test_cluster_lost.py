@@ -26,7 +26,7 @@ class Mortal(Engine):
 
     def wait(self, timeout):
         self.tasks.sort(key=lambda task: task[:2])
-        (_, tag, function, (url, _, items)), *queue = self.tasks
+        (_, tag, function, (url, _, items, _)), *queue = self.tasks
         slots = {item.slot for item in items}
         if not slots & (self.deadly | self.unborn):
             del self.tasks[0]
