@@ -212,8 +212,8 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
             os.killpg(driver.pid, number)  # a terminal sends it to the workers too
         else:
             driver.send_signal(number)
-        driver.wait(20)
-        _, alive = psutil.wait_procs(workers, timeout=20)
+        driver.wait(60)
+        _, alive = psutil.wait_procs(workers, timeout=60)
         assert alive == []
     finally:
         driver.kill()
