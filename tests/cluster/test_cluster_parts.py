@@ -129,6 +129,7 @@ def test_memory_that_no_worker_has_is_refused(tmp_path):
     class Small:
         n_workers = threads = window = 1
         memory_limit = 10**9
+        unit_timeout = None
 
     with pytest.raises(PlanError, match=r"unit a/b is expected to need 2\.00 GB and a worker has 1\.00 GB"):
         execute([Unit("a/b", "k", "m:f", memory=2 * 10**9)], workspace=tmp_path, engine=Small())
