@@ -21,9 +21,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import psutil
 
 from benchmarks.piece import ROOT
@@ -31,6 +32,8 @@ from cluster import Outcome, Outcomes, Unit
 
 SHAPES = {"one a task": (2000, 2.5), "shared tasks": (6000, 0.4)}
 """Units and the seconds that each sleeps: too long to share a task, and short enough to."""
+KEPT = 500
+"""Times of units that are kept, more or less."""
 IDLE = 10.0
 """Seconds for which the scheduler is watched while nothing is asked of it."""
 
@@ -136,7 +139,7 @@ def gaps(outcomes: Mapping[str, Outcome], batch: Mapping[str, int]) -> tuple[flo
 def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: float) -> dict[str, Any]:
     """Figures of one run of units that sleep, and its forecast."""
     from cluster.config import ClusterConfig
-    from cluster.forecast import Cost, Overheads, forecast
+    from cluster.forecast import Cost, Overheads, beats, forecast
     from cluster.run import execute
 
     units = [Unit(f"nap/{i:06d}", "0" * 64, "benchmarks.crowd:nap", {"seconds": seconds}) for i in range(n)]
@@ -155,17 +158,16 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
     assert all(one.status == "done" for one in outcomes.values())
     wall, cpu, own = (last - first for last, first in zip(clock.last, clock.first, strict=True))
     between, inside = gaps(outcomes, clock.batch)
-    took = median(one.seconds for one in outcomes.values())
-    plain = forecast(units, lambda unit: Cost(took), workers=workers)
+    plain = forecast(units, lambda unit: Cost(seconds), workers=workers)
     overheads = Overheads(
+        start=min(one.started for one in outcomes.values()) - clock.first[0],
         client_task=max(own - plain.driver, 0.0) / clock.tasks,
         scheduler_task=max(cpu - idle * wall, 0.0) / clock.tasks,
-        scheduler_second=idle / workers,
+        scheduler_beat=idle / beats(workers),
         worker_task=between,
         worker_unit=inside,
         one_process=False,
     )
-    predicted = forecast(units, lambda unit: Cost(took), workers=workers, overheads=overheads)
     return {
         "workers": workers,
         "units": n,
@@ -178,9 +180,23 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
         "driver_cpu": own,
         "driver_own": plain.driver,
         "overheads": {name: getattr(overheads, name) for name in Overheads.__dataclass_fields__},
-        "forecast_wall": predicted.wall,
-        "forecast_tasks": predicted.tasks,
+        "took": [round(one.seconds, 4) for one in list(outcomes.values())[:: max(1, n // KEPT)]],
     }
+
+
+def predict(row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
+    """Wall time of a row of the table, forecast by the costs of another one, or by its own."""
+    from cluster.forecast import Cost, Overheads, forecast
+
+    rng = np.random.default_rng(1)
+    units = [Unit(f"nap/{i:06d}", "0" * 64, "benchmarks.crowd:nap") for i in range(row["units"])]
+    foreseen = forecast(
+        units,
+        lambda unit: Cost(float(rng.choice(known["took"]))),
+        workers=row["workers"],
+        overheads=Overheads(**known["overheads"]),
+    )
+    return foreseen.wall
 
 
 def measure(workers: int) -> dict[str, Any]:
@@ -192,7 +208,7 @@ def measure(workers: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, and write the page; or be one of the processes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd", description=__doc__)
-    parser.add_argument("--workers", type=int, nargs="+", default=[50, 200])
+    parser.add_argument("--workers", type=int, nargs="+", default=[50, 100, 300])
     parser.add_argument("--figures", type=Path, help="the figures; benchmarks/scaling.json, with its page, by default")
     parser.add_argument("--host", choices=["scheduler", "workers"], help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
@@ -207,7 +223,13 @@ def main() -> None:
         figures.crowd[str(workers)] = found = measure(workers)
         figures.save()
         for name, row in found.items():
-            print(f"{workers} workers, {name}: {row['wall']:.1f} s, forecast {row['forecast_wall']:.1f} s", flush=True)
+            print(f"{workers} workers, {name}: {row['wall']:.1f} s", flush=True)
+    for workers, found in figures.crowd.items():
+        for name, row in found.items():
+            row["from_itself"] = predict(row, row)
+            others = [one for one in figures.crowd if one != workers]
+            row["from_other"] = predict(row, figures.crowd[others[0]][name]) if others else None
+    figures.save()
     if options.figures is None:
         write_page(figures)
 

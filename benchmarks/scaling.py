@@ -144,14 +144,19 @@ def crowd_part(figures: Figures) -> str:
                 f"{row['workers']} | {row['units']} of {row['seconds']:g} s, {name} | {row['tasks']} "
                 f"| {1e3 * beside['scheduler_task']:.2f} | {1e3 * beside['client_task']:.2f} "
                 f"| {1e6 * row['driver_own'] / row['units']:.0f} | {1e3 * beside['worker_task']:.1f} | {row['wall']:.1f} "
-                f"| {row['forecast_wall']:.1f} | {row['forecast_wall'] / row['wall'] - 1:+.1%}"
+                f"| {_beside(row['from_itself'], row['wall'])} | {_beside(row['from_other'], row['wall'])}"
             )
     head = "workers | units | tasks | scheduler, ms a task | client, ms a task | driver, us a unit "
-    head += "| gap between tasks, ms | run, s | forecast, s | error"
+    head += "| gap between tasks, ms | run, s | forecast by its own costs, s | by those of the other row of its kind, s"
     if not rows:
         return ""
     busy = max(row["load_before"] for found in figures.crowd.values() for row in found.values())
     return f"{table(head, rows)}\n\nLoad of the machine before a run began: at most {busy:.1f}."
+
+
+def _beside(forecast: float | None, measured: float) -> str:
+    """A forecast with its error."""
+    return "" if forecast is None else f"{forecast:.1f} ({forecast / measured - 1:+.1%})"
 
 
 def checks_part(figures: Figures) -> str:

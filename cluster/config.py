@@ -53,7 +53,10 @@ def parse_memory(text: str) -> int:
     match = _MEMORY.fullmatch(text)
     if match is None or match[2].upper() == "I":
         raise ValueError(f"{text!r} is not an amount of memory; write for example '2 GB', '1500 MB' or 'auto'")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    size = int(float(match[1]) * _UNITS[match[2].upper()])
+    if not size:
+        raise ValueError(f"{text!r} is no memory at all; write for example '2 GB', or 'auto'")
+    return size
 
 
 def parse_walltime(text: str) -> int:

@@ -57,6 +57,8 @@ class WorkerLost:
     """The unit that it was running; empty when it had not begun."""
     unfinished: int
     """Units of the batch that go back."""
+    overgrown: bool = False
+    """Whether it is known to have taken more memory than it may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ class Overheads:
     """Processor time of the driver's process to submit a task and to hear of its end, beside the driver itself."""
     scheduler_task: float = 0.0
     """Processor time of the scheduler from a task's arrival to its end."""
-    scheduler_second: float = 0.0
-    """Processor time of the scheduler for a worker in a second: heartbeats."""
+    scheduler_beat: float = 0.0
+    """Processor time of the scheduler for a heartbeat of a worker."""
     worker_task: float = 0.0
     """From the end of a task to the start of the next one on the same worker, when one waits."""
     worker_unit: float = 0.0
@@ -85,6 +85,8 @@ class Forecast:
     """Processor time of the client of the engine."""
     scheduler: float
     """Processor time of the scheduler."""
+    one_process: bool
+    """Whether it shares a process with the driver."""
     message_bytes: int
     """Of all tasks on their way to workers, pickled."""
     largest_message: int
@@ -103,7 +105,8 @@ class Forecast:
     @property
     def load(self) -> float:
         """Part of the wall time that the scheduler's process computes: at 1 it is what everything waits for."""
-        return (self.scheduler + self.driver + self.client) / self.wall if self.wall else 0.0
+        seconds = self.scheduler + (self.driver + self.client if self.one_process else 0.0)
+        return seconds / self.wall if self.wall else 0.0
 
 
 def forecast(
@@ -152,8 +155,9 @@ def forecast(
         busy=work / (wall * workers) if wall else 0.0,
         tasks=engine.tasks,
         driver=engine.driver_seconds,
-        client=engine.tasks * overheads.client_task,
-        scheduler=engine.tasks * overheads.scheduler_task + wall * workers * overheads.scheduler_second,
+        client=engine.client_seconds,
+        scheduler=engine.scheduler_seconds + wall * beats(workers) * overheads.scheduler_beat,
+        one_process=overheads.one_process,
         message_bytes=engine.message_bytes,
         largest_message=engine.largest_message,
         stages=stages,
@@ -162,6 +166,13 @@ def forecast(
         peak_memory=max((outcome.peak_memory for outcome in outcomes.values()), default=0),
         outcomes=outcomes,
     )
+
+
+def beats(workers: int) -> float:
+    """Heartbeats a second of all workers; as Dask has them, the more workers there are the more seldom each one's."""
+    steps = ((10, 0.5), (49, 1.0), (199, 2.0))  # of distributed.scheduler.heartbeat_interval
+    interval = next((seconds for most, seconds in steps if workers <= most), workers / 200 + 1)
+    return workers / interval
 
 
 def _curve(outcomes: Sequence[Outcome], wall: float) -> list[tuple[float, int]]:
@@ -220,14 +231,18 @@ class _Clockwork:
         self.now = 0.0
         """The driver's time."""
         self.tasks = 0
-        self.driver_seconds = 0.0
+        self.driver_seconds = self.client_seconds = self.scheduler_seconds = 0.0
         self.message_bytes = self.largest_message = 0
         self._units, self._cost, self._overheads, self._timer = units, cost, overheads, timer
         self._scheduler = 0.0
         """When the scheduler has done what it was asked so far."""
-        beat = workers * overheads.scheduler_second
-        self._slower = 1.0 / max(1e-3, 1.0 - beat)
-        """Heartbeats take their part of the scheduler's time."""
+        beating = beats(workers) * overheads.scheduler_beat
+        if beating >= 1.0:
+            raise ValueError(
+                f"heartbeats of {workers} workers take {beating:.2f} of a processor: no task would get through"
+            )
+        self._slower = 1.0 / (1.0 - beating)
+        """Heartbeats take their part of the time of the scheduler's process."""
         self._resumed: float | None = None
         self._numbers = 0
         self._events: list[tuple[float, int, Kind, Any]] = []
@@ -251,7 +266,12 @@ class _Clockwork:
         if not self._overheads.one_process:
             self.now += seconds
         elif seconds:
-            self.now = self._scheduler = max(self.now, self._scheduler) + seconds
+            self.now = self._scheduler = max(self.now, self._scheduler) + seconds * self._slower
+
+    def _spend_as_client(self) -> None:
+        """A task goes out, or its end comes in."""
+        self.client_seconds += self._overheads.client_task / 2
+        self._spend(self._overheads.client_task / 2)
 
     def submit(
         self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
@@ -263,7 +283,7 @@ class _Clockwork:
         self.message_bytes += size
         self.largest_message = max(self.largest_message, size)
         self.tasks += 1
-        self._spend(self._overheads.client_task / 2)
+        self._spend_as_client()
         self._push(self.now + self._overheads.latency, "arrived", (-priority, tag, items))
         self.resume()
 
@@ -278,7 +298,7 @@ class _Clockwork:
         while self._reports and self._reports[0][0] <= self.now:
             _, _, tag, reports = heapq.heappop(self._reports)
             completions.append(Completion(tag, reports))
-            self._spend(self._overheads.client_task / 2)
+            self._spend_as_client()
         self.resume()
         return completions
 
@@ -288,7 +308,8 @@ class _Clockwork:
 
     def _step(self) -> None:
         at, _, kind, what = heapq.heappop(self._events)
-        done = self._scheduler = max(self._scheduler, at) + 0.5 * self._overheads.scheduler_task * self._slower
+        self.scheduler_seconds += self._overheads.scheduler_task / 2
+        done = self._scheduler = max(self._scheduler, at) + self._overheads.scheduler_task / 2 * self._slower
         self._numbers += 1
         if kind == "arrived":
             priority, tag, items = what
@@ -319,8 +340,8 @@ class _Clockwork:
             )
             reports.append(Report(item.slot, outcome))
             begin += cost.seconds + overheads.worker_unit
-        end = begin + overheads.worker_task - overheads.worker_unit
-        self._push(end + overheads.latency, "ended", (worker, end, tag, reports))
+        end = begin - overheads.worker_unit
+        self._push(end + overheads.latency, "ended", (worker, end + overheads.worker_task, tag, reports))
 
     def cancel(self) -> None:
         """Nothing runs."""

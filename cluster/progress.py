@@ -102,7 +102,9 @@ class _Listener:
                 self._name(f"{event.slot} is tried again: {event.reason}")
             case WorkerLost():
                 at = f" while it ran {event.slot}" if event.slot else ""
-                self._name(f"a worker died{at}; {event.unfinished} units go to another")
+                how = "was ended for its memory" if event.overgrown else "died"
+                goes = "goes" if event.unfinished == 1 else "go"
+                self._name(f"a worker {how}{at}; {number(event.unfinished, 'unit')} {goes} to another")
             case StageEnded():
                 self.stage_ended(event.stage)
             case RunEnded():
@@ -222,6 +224,11 @@ class Bars(_Listener):
         bars, self._bars = self._bars, None
         if bars is not None:
             bars.stop()
+
+
+def number(n: int, noun: str) -> str:
+    """How many of something, in words: ``1 unit``, ``2 units``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def duration(seconds: float) -> str:

@@ -11,19 +11,16 @@ import contextlib
 import heapq
 import itertools
 import os
-import signal
-import threading
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 
 from cluster.batching import MOST, Batcher
 from cluster.config import ClusterConfig
 from cluster.engines.base import Completion, Engine, open_engine
-from cluster.errors import ClusterError, PlanError
+from cluster.errors import ClusterError, PlanError, WorkersLost
 from cluster.events import (
     BatchSubmitted,
     Event,
@@ -41,6 +38,7 @@ from cluster.object_store import store_errors
 from cluster.outcome import Outcome, Outcomes
 from cluster.plan import Plan, Settlement
 from cluster.runlog import RunLog
+from cluster.stopping import terminable
 from cluster.unit import Unit
 from cluster.worker import Item, Report, describe, disk_full, run_batch, storage_error
 from cluster.workspace import Workspace
@@ -50,9 +48,8 @@ DEATHS = 3
 LOSSES = 12
 """Workers that may die with a unit in their queue, while nothing else gets on, before it is given up."""
 
-
-class Stopped(KeyboardInterrupt):
-    """The run was asked to stop by SIGTERM; a rerun resumes it."""
+TOO_LARGE = 2
+"""Units given up for their memory, before any unit got through, after which it is the workers that are too small."""
 
 
 def execute(
@@ -113,7 +110,7 @@ def execute(
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     units = list(units)
     plan = Plan.of(units)
-    with _terminable(), storage_errors(workspace.url), workspace.lock:
+    with terminable(), storage_errors(workspace.url), workspace.lock:
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
         heard: tuple[Listener, ...] = (*listeners, RunLog(workspace.folder), MemoryLog(workspace.folder))
@@ -178,6 +175,8 @@ class Driver:
         self.losses: Counter[int] = Counter()
         self.overgrown: Counter[int] = Counter()
         self.late: Counter[int] = Counter()
+        self.got_through = False
+        self.too_large = 0
         self.memory_limit: int | None = None
         self.unit_timeout: float | None = None
         run = uuid.uuid4().hex[:8]  # an engine may serve several runs, one after another
@@ -211,6 +210,10 @@ class Driver:
                 for completion in engine.wait(0.5):
                     self._collect(completion)
                 self.workspace.lock.check()
+        except KeyboardInterrupt:
+            engine.cancel()
+            self.workspace.save_report(engine.performance_report())
+            raise
         except BaseException:
             engine.cancel()
             raise
@@ -290,6 +293,7 @@ class Driver:
             self._queue(index, later=True)
             return
         self.batcher.measured(self.plan.stage(index), self.units[index].cost, report.outcome.seconds)
+        self.got_through = True
         # Who waits beside units that bring down their workers is not one of them as long as others get through.
         self.losses.clear()
         self._settle(index, report.outcome)
@@ -305,7 +309,7 @@ class Driver:
                 self._settle(index, found.as_fresh())
             else:
                 left.append(index)
-        self.tell(WorkerLost(self.plan.slots[left[0]] if begun and left else "", len(left)))
+        self.tell(WorkerLost(self.plan.slots[left[0]] if begun and left else "", len(left), overgrown))
         for index in left:
             self.losses[index] += 1
         # Units of a batch run in order, so the first without a record is the one that was running.
@@ -338,6 +342,9 @@ class Driver:
         self.workspace.forget(slot)
         self.workspace.record(slot, outcome)
         self._settle(index, outcome)
+        self.too_large += bool(self.overgrown[index])
+        if self.too_large >= TOO_LARGE and not self.got_through:
+            raise WorkersLost(f"{self.too_large} units were tried, none got through: {reason}")
 
     def _settle(self, index: int, outcome: Outcome) -> None:
         self._advance(*self.settlement.settle(index, outcome))
@@ -362,23 +369,6 @@ class Driver:
         rank = self.plan.rank[index] + (len(self.plan) if later else 0)
         heapq.heappush(ready.heap, (rank, index))
         ready.cost += self.units[index].cost
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped("stopped by SIGTERM; run again to resume")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ PREPARED = (0.5, 7.0)
 """Bytes of a prepared observation, for a byte that `_prepared_bytes` counts: least and likely."""
 SLACK = 1_000_000
 """Bytes that are not argued about."""
-WORKER_BASE = (200_000_000, 400_000_000)
+WORKER_BASE = (280_000_000, 400_000_000)
 """Bytes that a worker needs before it holds any data, the interpreter and what it imports: least and likely."""
 SAMPLES = 8
 """Places along each side of a tile at which it is asked whether an observation reaches them."""

@@ -24,9 +24,8 @@ from survey.refusal import Refusal
 from survey.report.graph import CUBE_PICTURES, PICTURES
 from survey.sky.tiles import Tile
 from survey.store import urls
-from survey.store.cube import create_cube, create_dataset, open_cube, reopen, write_block
+from survey.store.cube import create_cube, create_dataset, empty_block, open_cube, reopen
 from survey.store.provenance import FormatError, NewerFormatError, content_hash
-from survey.store.variables import CUBE
 from survey.survey_plan import SurveyPlan
 
 log = logging.getLogger(__name__)
@@ -139,22 +138,7 @@ def _ensure(
             continue
         workspace.forget(slot)
         if "." not in name:
-            _empty(plan, url, Tile.from_name(name), stages[stage])
-
-
-def _empty(plan: SurveyPlan, url: str, tile: Tile, variables: Sequence[str]) -> None:
-    """Write what an empty tile holds, which removes its shards."""
-    stored = open_cube(url)
-    window = plan.grid.window(tile)
-    shapes = {"y": window.shape[0], "x": window.shape[1]}
-    cells = plan.grid.cell_window(window)
-    shapes |= {"y_irf": cells.shape[0], "x_irf": cells.shape[1]}
-    values = {}
-    for name in variables:
-        array = stored[name]
-        fill = 0 if name in CUBE else np.nan
-        values[name] = np.full([shapes.get(str(dim), array.sizes[dim]) for dim in array.dims], fill, dtype=array.dtype)
-    write_block(url, values, plan.grid, tile)
+            empty_block(url, stages[stage], Tile.from_name(name))
 
 
 def remove_old_pictures(layout: Layout, outcomes: Outcomes) -> None:

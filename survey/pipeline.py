@@ -15,6 +15,7 @@ from typing import Any
 
 from cluster import Unit
 from cluster.object_store import check_stores
+from cluster.progress import number
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
@@ -94,7 +95,7 @@ def run(
     """
     from survey.compiled import use_kernel_cache
     from survey.outputs import create_cube_store, create_map_stores, create_npred_store
-    from survey.publish import publish
+    from survey.publish import publish, publish_unfinished
 
     if not any(Path(use_kernel_cache()).iterdir()):
         log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
@@ -114,15 +115,23 @@ def run(
         create_npred_store(plan, workspace)
         changed = tell_changes(plan.layout.configuration, plan.config.as_dict())
         units = units_of(plan)
-        with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
-            outcomes = execute(
-                units,
-                workspace=workspace,
-                config=settings.cluster_config,
-                listeners=told,
-                retry_failed=retry_failed,
-                preload=PRELOAD,
-            )
+        publish_unfinished(plan, "running", changed=changed)
+        try:
+            with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
+                outcomes = execute(
+                    units,
+                    workspace=workspace,
+                    config=settings.cluster_config,
+                    listeners=told,
+                    retry_failed=retry_failed,
+                    preload=PRELOAD,
+                )
+        except BaseException as stop:
+            # Where there is no room, or no store any more, there is no page; what stopped the run is what counts.
+            with contextlib.suppress(Exception):
+                reason = " ".join(str(stop).split()) or "interrupted"
+                write_run_page(plan.layout, publish_unfinished(plan, "stopped", reason=reason, changed=changed))
+            raise
         publish(plan, outcomes, changed=changed, seconds=time.time() - started)
         made = Run(plan.layout.outdir)
         write_run_page(plan.layout, made.record)
@@ -191,17 +200,13 @@ class PlanSummary:
                 *self.lines,
                 *rows,
                 f"{'in all':<18} {units:>8} units {left:>8} left, in at most {left} tasks: short units share one",
-                f"{_number(self.observations, 'observation')} on {_number(self.tiles, 'tile')}; "
+                f"{number(self.observations, 'observation')} on {number(self.tiles, 'tile')}; "
                 f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression, "
                 f"about {self.output_bytes / 1e9:.2f} GB of output; "
                 f"{self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; "
                 f"about {self.seconds:.0f} s of work left, compiling apart",
             ]
         )
-
-
-def _number(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 SECONDS_OF_UNIT = {

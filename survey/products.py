@@ -38,11 +38,17 @@ class Run:
         from survey.store import urls
 
         try:
-            return json.loads(urls.read_bytes(self.layout.record))
+            record: dict[str, Any] = json.loads(urls.read_bytes(self.layout.record))
         except FileNotFoundError:
             raise Refusal(
                 f"there is no finished run in {self.outdir}: run.json is missing; `survey run` makes it"
             ) from None
+        if record.get("state", "complete") != "complete":
+            how = f"it was stopped ({record['reason']})" if record["reason"] else "it is running, or was killed"
+            raise Refusal(
+                f"there is no finished run in {self.outdir}: {how}; `survey run` goes on, `survey status` says how far it is"
+            )
+        return record
 
     @cached_property
     def cube(self) -> xr.Dataset:

@@ -112,6 +112,33 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
         finalise(url, provenance=record["provenance"], complete=not failed)
 
 
+def publish_unfinished(
+    plan: SurveyPlan, state: str, *, reason: str = "", changed: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write a record that says that the products are not those of a complete run, and return it.
+
+    Parameters
+    ----------
+    plan : SurveyPlan
+        The run.
+    state : str
+        ``running``, which a run that was killed leaves too, or ``stopped``.
+    reason : str
+        Why it stopped.
+    changed : sequence of str
+        What changed in the configuration since the last run in the same folder.
+    """
+    record = {
+        "version": __version__,
+        "state": state,
+        "reason": reason,
+        "changed": list(changed),
+        "configuration": plan.config.as_dict(),
+    }
+    urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
+    return record
+
+
 def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Row of an observation, whatever became of it."""
     source = plan.sources[number]
@@ -238,6 +265,7 @@ def _record(
     ]
     return {
         "version": __version__,
+        "state": "complete",
         "dataset": plan.dataset_name,
         "maps": [name for name, section in (("excess", plan.config.excess_map), ("ts", plan.config.ts_map)) if section],
         "observations": {"used": used, "set_aside": len(rows) - used},

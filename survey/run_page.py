@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.history import recorded
 from cluster.outcome import Outcome
-from cluster.progress import duration
+from cluster.progress import duration, number
 from cluster.workspace import Workspace
 from survey.layout import Layout
 from survey.run_curves import Clock, memory_curves, timeline
@@ -25,7 +25,7 @@ COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee
 
 
 def write_run_page(layout: Layout, record: Mapping[str, Any]) -> None:
-    """Write the page of a run that has ended.
+    """Write the page of a run that has ended, or was stopped.
 
     Parameters
     ----------
@@ -63,12 +63,15 @@ def run_page(layout: Layout, record: Mapping[str, Any]) -> str:
 
 
 def _lead(record: Mapping[str, Any], ran: Mapping[str, Outcome], drivers: Sequence[Any]) -> str:
-    used, aside = record["observations"]["used"], record["observations"]["set_aside"]
+    if record["state"] == "complete":
+        used, aside = record["observations"]["used"], record["observations"]["set_aside"]
+        text = f"{used} observations used, {aside} set aside."
+    else:
+        text = f"Not complete: stopped ({record['reason']}). Run again to go on."
     work = sum(outcome.seconds for outcome in ran.values())
-    workers = len({outcome.worker for outcome in ran.values()})
-    text = (
-        f"{used} observations used, {aside} set aside; {len(ran)} units, {duration(work)} of work by {workers} workers "
-        f"in {max(len(drivers), 1)} {'runs' if len(drivers) > 1 else 'run'}."
+    text += (
+        f" {number(len(ran), 'unit')} whose results hold: {duration(work)} of work by "
+        f"{number(len({outcome.worker for outcome in ran.values()}), 'worker')} in {number(max(len(drivers), 1), 'run')}."
     )
     if ran:
         first = min(outcome.started for outcome in ran.values())
@@ -99,7 +102,8 @@ def _stage(name: str, ended: Mapping[str, Outcome]) -> dict[str, Any]:
 def _links(layout: Layout) -> Any:
     """Files beside the page, with what they are."""
     yield "run.json", "ledger, timings by stage, configuration, provenance"
-    yield "observations.ecsv", "a row an observation"
+    if urls.exists(layout.observations):
+        yield "observations.ecsv", "a row an observation"
     for name in urls.listdir(urls.join(layout.work, "reports")):
         yield f".survey/reports/{name}", "Dask's performance report of a run"
     for name in urls.listdir(urls.join(layout.work, "logs")):

@@ -29,6 +29,8 @@ from cluster.config import ClusterConfig
 from cluster.engines.base import Completion
 from cluster.errors import ClusterError, ConfigError, WorkersLost
 
+log = logging.getLogger(__name__)
+
 _ICON = re.compile(r'<link rel="shortcut icon"[^>]*>')
 """The one thing that Dask's report would load from elsewhere."""
 BATCHES_PER_THREAD = 4
@@ -137,6 +139,8 @@ class DistributedEngine(ABC):
             with self.in_force():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
+                if self.config.dashboard:
+                    log.info("Dask's dashboard is at %s", self._cluster.dashboard_link)
                 # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
                 self._client.subscribe_topic("worker-restart-memory", self._note_overgrown)
                 if has_bokeh():

@@ -7,6 +7,7 @@ restarted, and they are left running. They need this package, and must see the s
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,8 @@ class Engine(DistributedEngine):
     def make_client(self, cluster: Any) -> Client:
         """Connect to the scheduler and have its workers import what is needed."""
         config = self.config
+        if config.scheduler_file is not None:
+            _await_file(config.scheduler_file)
         credentials = security(config)
         given: dict[str, Any] = (
             {"address": config.address} if config.address else {"scheduler_file": config.scheduler_file}
@@ -91,6 +94,18 @@ class _Preload(WorkerPlugin):
                 importlib.import_module(module)
             except ImportError:
                 continue
+
+
+def _await_file(path: str) -> None:
+    """A scheduler that has just been started writes its file when it is up; Dask itself would wait for ever."""
+    limit = time.monotonic() + CONNECT
+    while not os.path.exists(path):
+        if time.monotonic() > limit:
+            raise ConfigError(
+                f"cluster.scheduler_file: found no {path} in {CONNECT} s, expected the file that the scheduler writes "
+                "(dask scheduler --scheduler-file); start the scheduler, or mend the path"
+            )
+        time.sleep(0.2)
 
 
 def _at_work(keys: list[str], dask_worker: Worker) -> bool:

@@ -10,18 +10,25 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import dask
 from dask_jobqueue.core import Job, JobQueueCluster
 from distributed.security import Security
 
 from cluster.config import ClusterConfig, parse_walltime
+from cluster.engines.base import Completion
 from cluster.engines.distributed import DistributedEngine
 from cluster.engines.remote import variables
 from cluster.engines.security import LOOPBACK, dashboard_address, security
-from cluster.errors import ConfigError
+from cluster.engines.submission import Submissions, persistent
+from cluster.errors import ConfigError, WorkersLost
+
+log = logging.getLogger(__name__)
 
 CHECKED_EVERY = "2s"
 """How often the number of jobs is held against the number wanted."""
@@ -29,6 +36,24 @@ LOST = "5s"
 """After which the job of a worker that is gone is given up."""
 SCHEDULER = "tcp://SCHEDULER:PORT"
 """Stands for the scheduler's address in a job script that is only shown."""
+REFUSED_FOR = 30.0
+"""Seconds for which a batch system may refuse all jobs before the run gives up."""
+NOTICES = (60.0, 600.0, 3600.0)
+"""Seconds without any worker after which that is said."""
+#: Options that common fields speak of, which checks and other options go by, and those fields.
+TAKEN = {
+    "cores": "threads",
+    "processes": "jobs",
+    "memory": "memory",
+    "walltime": "walltime",
+    "queue": "queue",
+    "account": "account",
+    "project": "account",
+    "interface": "interface",
+    "local_directory": "scratch",
+    "security": "tls",
+    "n_workers": "workers",
+}
 #: Options of the cluster's constructor that are not of its jobs.
 _OF_THE_CLUSTER = ("scheduler_options", "shared_temp_directory", "silence_logs", "name", "n_workers", "loop")
 
@@ -53,14 +78,39 @@ class JobQueueEngine(DistributedEngine):
     def translate(cls, config: ClusterConfig) -> dict[str, Any]:
         """The fields whose names are the batch system's own, as arguments of its job."""
 
+    def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
+        self.submissions = Submissions()
+        self._since = time.monotonic()
+        self._notices = list(NOTICES)
+        super().__init__(config, preload=preload)
+
+    @classmethod
+    def walltime(cls, config: ClusterConfig) -> str | None:
+        """Time limit of a job, when it has one: where none is given, that of Dask's configuration, half an hour by default."""
+        if config.walltime is not None:
+            return config.walltime
+        found = dask.config.get(f"jobqueue.{config.kind}.walltime", None)
+        if found is None:
+            return None
+        try:
+            parse_walltime(str(found))
+        except ValueError as error:
+            where = f"jobqueue.{config.kind}.walltime of Dask's configuration"
+            raise ConfigError(f"cluster.walltime: missing, and {where} cannot be read: {error}") from error
+        return str(found)
+
     def job_options(self) -> dict[str, Any]:
         """Arguments of a job: the common fields, those of the batch system, the user's own."""
         config = self.config
         assert config.memory_limit is not None
+        for name, instead in TAKEN.items():
+            if name in config.options:
+                raise ConfigError(f"cluster.options.{name}: write cluster.{instead}, from which other things follow")
         n = config.workers_a_job
         extra = ["--no-dashboard", "--dashboard-address", LOOPBACK]
-        if config.walltime is not None:
-            mean, stagger = lifetime(config.walltime)
+        walltime = self.walltime(config)
+        if walltime is not None:
+            mean, stagger = lifetime(walltime)
             extra += ["--lifetime", f"{mean}s", "--lifetime-stagger", f"{stagger}s"]
         told = variables(self.settings(), self.environment())
         ours = {
@@ -83,7 +133,16 @@ class JobQueueEngine(DistributedEngine):
         """Start the scheduler here, and ask for the jobs."""
         config = self.config
         credentials = security(config)
+        self.job_script(
+            config, preload=self.preload
+        )  # wrong options are named before anything is looked for or started
         options = self.job_options()
+        command = shlex.split(self.job_class.submit_command)[0]
+        if shutil.which(command) is None:
+            raise ConfigError(
+                f"cluster.kind {config.kind!r} submits jobs with {command}, which is not found here; "
+                "start the run on a machine from which jobs are submitted, or choose another cluster.kind"
+            )
         address = dashboard_address(config.dashboard)
         options["scheduler_options"] = {
             "dashboard_address": address or LOOPBACK,
@@ -93,7 +152,8 @@ class JobQueueEngine(DistributedEngine):
         if credentials is not None:
             options.setdefault("shared_temp_directory", os.getcwd())
         options.setdefault("silence_logs", logging.CRITICAL)
-        cluster = self.cluster_class(security=credentials, **options)
+        job = persistent(self.job_class, self.submissions)
+        cluster = self.cluster_class(security=credentials, job_cls=job, **options)
         jobs = config.workers // config.workers_a_job
         # Unlike `scale`, this replaces jobs that end.
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
@@ -102,6 +162,25 @@ class JobQueueEngine(DistributedEngine):
     def lasting(self) -> dict[str, Any]:
         """How long Dask waits for a lost worker to come back, which that of a job hardly does, before it submits another."""
         return {"distributed.deploy.lost-worker-timeout": LOST}
+
+    def wait(self, timeout: float) -> list[Completion]:
+        """Tasks that ended since the last call."""
+        self._look_after_jobs()
+        return super().wait(timeout)
+
+    def _look_after_jobs(self) -> None:
+        """Say why no worker comes: the batch system takes no job, or jobs wait or end before their workers start."""
+        jobs, now = self.submissions, time.monotonic()
+        command = self.job_class.submit_command
+        if not jobs.taken and jobs.first_refused is not None and now - jobs.first_refused > REFUSED_FOR:
+            raise WorkersLost(f"{command} takes no job of this run: {jobs.answer}")
+        if self._notices and now - self._since > self._notices[0] and self._client is not None:
+            if self._client.scheduler_info(n_workers=-1)["workers"]:
+                self._since = now
+                return
+            del self._notices[0]
+            why = f"{command} answers: {jobs.answer}" if jobs.answer else "they wait, or end early: see their output"
+            log.warning("no worker has come for %.0f s, %d jobs were submitted; %s", now - self._since, jobs.taken, why)
 
     def end_cluster(self, cluster: JobQueueCluster, *, now: bool) -> None:
         """End the jobs."""

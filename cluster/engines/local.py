@@ -121,12 +121,6 @@ class Engine(DistributedEngine):
                         os.kill(pid, signal.SIGKILL)
         cluster.close(timeout=10)
 
-    @property
-    def dashboard(self) -> str | None:
-        """Address of the dashboard, None when it is off."""
-        self.client()
-        return self._cluster.dashboard_link if self.config.dashboard else None
-
 
 def _has_ended(nanny: Any) -> bool:
     return nanny is None or nanny.status in (Status.closed, Status.failed)

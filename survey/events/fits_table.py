@@ -81,8 +81,12 @@ class BinaryTable:
             raise FitsError(f"{length} rows of {width} bytes do not fit its {hdu.size} bytes of data")
         self.width, self.length = width, length
         self.columns: dict[str, Column] = {}
+        self.namesakes: dict[str, list[int]] = {}
+        """Numbers of the columns of a name that several have."""
         for column in self._columns():
-            self.columns.setdefault(column.name, column)
+            first = self.columns.setdefault(column.name, column)
+            if first is not column:
+                self.namesakes.setdefault(column.name, [first.number]).append(column.number)
 
     def _columns(self) -> Iterator[Column]:
         fields = self.header.get("TFIELDS")

@@ -54,12 +54,14 @@ def read_gadf(source: ObservationSource, *, responses: Sequence[str]) -> tuple[O
     """
     report = Report(obs_id=source.obs_id)
     observation = None
+    reading = _Reading(source, report)
     try:
         with np.errstate(all="ignore"):
-            observation = _Reading(source, report).observation(responses)
+            observation = reading.observation(responses)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         # What a corrupt file may do that nobody has thought of must not end the run.
         report.error(f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    reading.tell_missing()
     return (None if report.errors else observation), tuple(report.problems)
 
 
@@ -70,6 +72,7 @@ class _Reading:
         self.source = source
         self.report = report
         self.files: dict[str, FitsFile | None] = {}
+        self.missing: dict[str, dict[str, str]] = {}
 
     def hdu(self, location: HduLocation) -> Hdu | None:
         """The HDU at a location; None after an error."""
@@ -91,9 +94,9 @@ class _Reading:
             return None
         try:
             hdu = opened.find(location.hdu)
-        except FitsError as error:
+        except FitsError:
             if not opened.broken:
-                report.error(f"{location.hdu_type} is missing: the file {error}")
+                self.missing.setdefault(location.file, {})[location.hdu_type] = location.hdu
             return None
         for keyword, assumed in hdu.missing.items():
             # Other readers of FITS do without the whole HDU.
@@ -101,6 +104,16 @@ class _Reading:
                 f"is missing, {assumed} assumed", keyword=keyword, advice="the FITS standard requires it"
             )
         return hdu
+
+    def tell_missing(self) -> None:
+        """HDUs that files do not have, in a line a file: one damaged size may hide all that come after it."""
+        for path, lacking in self.missing.items():
+            opened = self.files[path]
+            assert opened is not None
+            kinds, names = ", ".join(lacking), ", ".join(map(repr, lacking.values()))
+            verb, noun = ("is", "HDU") if len(lacking) == 1 else ("are", "HDUs")
+            there = ", ".join(hdu.label for hdu in opened.hdus)
+            self.report.at(file=path).error(f"{kinds} {verb} missing: the file has no {noun} {names}, only {there}")
 
     def at(self, location: HduLocation, hdu: Hdu) -> Report:
         """Where to report the problems of an HDU."""

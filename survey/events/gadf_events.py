@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +17,17 @@ from survey.events.problems import Report
 
 # Columns that every event list must have, and their units inside.
 REQUIRED = {"TIME": "s", "RA": "deg", "DEC": "deg", "ENERGY": "TeV"}
+ENDS = ("START", "STOP")
 # Differences of times that are worth a word, s.
 TIME_TOLERANCE = 1.0
 FRAMES = ("ICRS", "FK5")
+
+
+def _check_names(table: BinaryTable, names: Iterable[str], report: Report) -> None:
+    for name, numbers in table.namesakes.items():
+        if name.upper() in names:
+            found = f"is the name of columns {', '.join(map(str, numbers))}"
+            report.error(found, keyword=name, expected="one column of that name")
 
 
 def read_events(hdu: Hdu, report: Report) -> dict[str, NDArray] | None:
@@ -42,6 +52,7 @@ def read_events(hdu: Hdu, report: Report) -> dict[str, NDArray] | None:
         report.error(str(error))
         return None
     _check_frame(Keywords(table.header, report))
+    _check_names(table, REQUIRED, report)
     events: dict[str, NDArray] = {}
     for name, unit in REQUIRED.items():
         column = table.find(name)
@@ -142,7 +153,8 @@ def read_gti(
         report.error(str(error))
         return None
     ends = []
-    for name in ("START", "STOP"):
+    _check_names(table, ENDS, report)
+    for name in ENDS:
         column = table.find(name)
         if column is None:
             report.error(f"column is missing, there are {', '.join(table.columns)}", keyword=name)

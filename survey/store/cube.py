@@ -82,6 +82,32 @@ def write_block(
         write_region(stored, array, (slice(y, y + rows), slice(x, x + columns)), group=group)
 
 
+def empty_block(url: str, names: Sequence[str], tile: tuple[int, int]) -> None:
+    """Write what a tile holds that nothing was written to, the fill value of each variable, which removes its shards.
+
+    Parameters
+    ----------
+    url : str
+        Of the dataset.
+    names : sequence of str
+        Variables.
+    tile : (int, int)
+        Row and column of the tile.
+    """
+    opened = _open_group(url, "r+")
+    for name in names:
+        stored = _member(opened, name, url)
+        assert stored.shards is not None
+        edges = (
+            (number * size, size, whole)
+            for number, size, whole in zip(tile, stored.shards[-2:], stored.shape[-2:], strict=True)
+        )
+        region = tuple(slice(start, min(start + size, whole)) for start, size, whole in edges)
+        shape = (*stored.shape[:-2], *(one.stop - one.start for one in region))
+        place: Any = (..., *region)
+        stored[place] = np.full(shape, stored.fill_value, dtype=stored.dtype)
+
+
 def write_region(
     stored: zarr.Array, values: NDArray[Any], region: tuple[slice, slice], *, group: int | None = None
 ) -> None:

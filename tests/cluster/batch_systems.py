@@ -13,6 +13,8 @@ import os, re, shlex, signal, subprocess, sys
 from pathlib import Path
 
 folder = Path({folder!r})
+if (folder / "down").exists():
+    sys.exit("{submit}: error: Unable to contact\\nthe controller")
 text = Path(sys.argv[-1]).read_text()
 condor = {condor!r}
 if condor:
@@ -63,7 +65,13 @@ COMMANDS = {
 def install(kind, folder):
     """Put the commands of a batch system into a folder, which is to be first on PATH."""
     submit, cancel, answer = COMMANDS[kind]
-    values = {"python": sys.executable, "folder": str(folder), "condor": kind == "htcondor", "answer": answer}
+    values = {
+        "submit": submit,
+        "python": sys.executable,
+        "folder": str(folder),
+        "condor": kind == "htcondor",
+        "answer": answer,
+    }
     for name, text in ((submit, RUN), (cancel, CANCEL)):
         path = Path(folder) / name
         path.write_text(text.format(**values))

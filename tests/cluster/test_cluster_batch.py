@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from test_cluster_local import contents, plan
 from cluster import ConfigError
 from cluster.config import ClusterConfig
 from cluster.engines.base import job_script, open_engine
+from cluster.errors import WorkersLost
 from cluster.events import UnitEnded
 from cluster.run import execute
 
 pytest.importorskip("dask_jobqueue")
+
+from cluster.engines import jobqueue, submission
 
 FIELDS = {
     "workers": 4,
@@ -117,7 +121,38 @@ def test_options_that_the_engine_does_not_know_are_refused_by_name(tmp_path):
     config = ClusterConfig(kind="slurm", memory="1 GB", options={"colour": "blue"})
     with pytest.raises(ConfigError, match=r"colour"):
         job_script(config)
-    with pytest.raises(ConfigError, match=r"the cluster \(slurm\) did not start: .*colour"):
+    with pytest.raises(ConfigError, match=r"cluster\.options: SLURMCluster does not take them: .*colour"):
+        execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("walltime", "walltime"), ("cores", "threads"), ("processes", "jobs")])
+def test_options_that_fields_speak_of_are_refused(name, instead):
+    config = ClusterConfig(kind="slurm", memory="1 GB", options={name: 3})
+    with pytest.raises(ConfigError, match=rf"cluster\.options\.{name}: write cluster\.{instead}"):
+        job_script(config)
+
+
+@pytest.mark.parametrize(("kind", "walltime"), [("slurm", "00:30:00"), ("pbs", "00:30:00"), ("htcondor", None)])
+def test_workers_leave_before_a_walltime_that_dask_has_given(kind, walltime):
+    text = job_script(ClusterConfig(kind=kind, memory="1 GB"))
+    assert ("--lifetime 1665s --lifetime-stagger 45s" in text) == (walltime is not None)
+    if walltime:
+        assert walltime in text
+        with dask.config.set({f"jobqueue.{kind}.walltime": "10:00:00"}):
+            assert "--lifetime 35100s" in job_script(ClusterConfig(kind=kind, memory="1 GB"))
+        with (
+            dask.config.set({f"jobqueue.{kind}.walltime": "soon"}),
+            pytest.raises(
+                ConfigError, match=rf"jobqueue\.{kind}\.walltime of Dask's configuration cannot be read: 'soon'"
+            ),
+        ):
+            job_script(ClusterConfig(kind=kind, memory="1 GB"))
+
+
+def test_a_machine_without_the_submit_command_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    config = ClusterConfig(kind="pbs", memory="1 GB")
+    with pytest.raises(ConfigError, match=r"cluster\.kind 'pbs' submits jobs with qsub, which is not found here"):
         execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
 
 
@@ -179,6 +214,39 @@ def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kin
         assert dask.config.get(LOST_WORKER) == "5s"  # Dask reads it when a worker is lost, not when it starts
     assert dask.config.get(LOST_WORKER) != "5s"
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert batch_systems.alive(folder) == []
+
+
+def test_a_batch_system_that_takes_no_job_ends_the_run_with_its_answer(tmp_path, system, monkeypatch):
+    monkeypatch.setattr(jobqueue, "REFUSED_FOR", 0.5)
+    folder, config = system("slurm")
+    (folder / "down").touch()
+    with pytest.raises(
+        WorkersLost, match=r"sbatch takes no job of this run: sbatch: error: Unable to contact the controller"
+    ):
+        execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
+    assert batch_systems.jobs(folder) == []
+
+
+def test_a_batch_system_that_is_down_for_a_while_costs_nothing_but_time(tmp_path, system, monkeypatch):
+    monkeypatch.setattr(submission, "PAUSES", (0.5,))
+    monkeypatch.setattr(jobqueue, "NOTICES", (0.5, 3600.0))
+    said = []
+    monkeypatch.setattr(jobqueue.log, "warning", lambda text, *values: said.append(text % values))
+    folder, config = system("slurm", workers=1)
+    (folder / "down").touch()
+    with open_engine(config) as engine:
+        limit = time.monotonic() + 60
+        while not engine.submissions.answer and time.monotonic() < limit:
+            time.sleep(0.05)
+        comes_back = threading.Timer(3.0, (folder / "down").unlink)
+        comes_back.start()
+        outcomes = execute(plan(tmp_path, 5), workspace=tmp_path / ".work", engine=engine)
+        comes_back.join()
+    assert all(outcome.is_done for outcome in outcomes.values())
+    assert len(said) == 1
+    assert "0 jobs were submitted; sbatch answers: sbatch: error: Unable to contact the controller" in said[0]
+    assert len(batch_systems.jobs(folder)) == 1
     assert batch_systems.alive(folder) == []
 
 

@@ -74,6 +74,17 @@ def test_without_a_scheduler_the_run_is_refused_in_one_line(tmp_path, monkeypatc
         )
 
 
+def test_a_scheduler_file_that_nobody_writes_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("cluster.engines.existing.CONNECT", 0.5)
+    path = tmp_path / "scheduler.json"
+    with pytest.raises(ConfigError, match=r"cluster\.scheduler_file: found no .*scheduler\.json in 0\.5 s"):
+        execute(
+            plan(tmp_path, 5),
+            workspace=tmp_path / ".w",
+            config=ClusterConfig(kind="existing", scheduler_file=str(path)),
+        )
+
+
 def test_an_encrypted_scheduler_takes_its_own_certificates_only(tmp_path, monkeypatch):
     pytest.importorskip("cryptography")
     monkeypatch.setattr("cluster.engines.existing.CONNECT", 3)
@@ -100,6 +111,13 @@ def test_an_encrypted_scheduler_takes_its_own_certificates_only(tmp_path, monkey
 
 
 @pytest.mark.parametrize("tls", [False, True])
+def test_the_dashboard_is_on_the_loopback_and_its_address_is_told(caplog):
+    pytest.importorskip("bokeh")
+    with caplog.at_level("INFO"), open_engine(ClusterConfig(workers=1, memory="1 GB", dashboard=True)) as engine:
+        engine.client()
+    assert "Dask's dashboard is at http://127.0.0.1:" in caplog.text
+
+
 def test_local_workers_listen_on_the_loopback_only(tmp_path, tls):
     if tls:
         pytest.importorskip("cryptography")

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from cluster import Unit
-from cluster.forecast import Cost, Overheads, forecast
+from cluster.forecast import Cost, Overheads, beats, forecast
 
 
 def still():
@@ -67,7 +67,7 @@ def test_start_records_and_hand_over_add_to_the_wall_time():
     beside = Overheads(start=10.0, worker_task=0.5, worker_unit=0.25)
     found = forecast(units, length, workers=1, overheads=beside, timer=still)
     between = found.wall - plain.wall
-    assert between == pytest.approx(10.0 + 0.5 * found.tasks + 0.25 * (len(units) - found.tasks))
+    assert between == pytest.approx(10.0 + 0.5 * (found.tasks - 1) + 0.25 * (len(units) - found.tasks))
 
 
 def test_a_scheduler_that_is_too_slow_sets_the_pace():
@@ -98,3 +98,31 @@ def test_bytes_are_those_of_the_units_wherever_they_fall():
     # the first second: three workers, each in a unit that reads 300 bytes evenly over its time
     at_once = [one for one in found.outcomes.values() if one.started == 0.0]
     assert found.traffic[0][1] == pytest.approx(sum(one.read / one.seconds for one in at_once))
+
+
+def test_what_a_worker_does_after_a_task_keeps_none_of_the_others():
+    units = [Unit("a/0", "k", "m:f"), Unit("b/0", "k", "m:f", after=("a/0",))]
+    found = forecast(units, lambda unit: Cost(1.0), workers=10, overheads=Overheads(worker_task=3.0), timer=still)
+    assert found.outcomes["b/0"].started == pytest.approx(1.0)
+    assert found.wall == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_load_is_that_of_the_process_that_the_scheduler_is_in(apart):
+    units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(500)]
+    beside = Overheads(scheduler_task=0.1, client_task=0.05, one_process=not apart)
+    found = forecast(units, lambda unit: Cost(5.0), workers=400, overheads=beside, timer=still)
+    assert found.scheduler == pytest.approx(50.0)
+    assert found.client == pytest.approx(25.0)
+    assert found.load == pytest.approx(1.0, abs=0.1)
+
+
+def test_heartbeats_take_no_more_of_the_scheduler_the_more_workers_there_are():
+    from distributed.scheduler import heartbeat_interval
+
+    for workers in (1, 9, 10, 49, 50, 199, 200, 1000, 50_000):
+        assert beats(workers) == pytest.approx(workers / heartbeat_interval(workers))
+    assert beats(10**6) < 200
+    units = [Unit(f"a/{i:04d}", "k", "m:f") for i in range(500)]
+    with pytest.raises(ValueError, match=r"take 1\.67 of a processor"):
+        forecast(units, lambda unit: Cost(1.0), workers=1000, overheads=Overheads(scheduler_beat=0.01), timer=still)

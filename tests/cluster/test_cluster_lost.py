@@ -6,7 +6,8 @@ from cluster import Unit, unit_key
 from cluster.config import ClusterConfig
 from cluster.engines.base import Completion
 from cluster.engines.inline import Engine
-from cluster.run import DEATHS, LOSSES, execute
+from cluster.errors import WorkersLost
+from cluster.run import DEATHS, LOSSES, TOO_LARGE, execute
 from cluster.workspace import Workspace
 
 
@@ -77,6 +78,18 @@ def test_the_reason_says_whether_it_was_memory(overgrown, reason, tmp_path):
     assert again["obs/002"].reason == reason
     mended = execute(units(5), workspace=tmp_path, engine=Mortal(), retry_failed=True)
     assert mended.tally() == {"obs": {"done": 1, "skipped": 4}}
+
+
+def test_workers_too_small_for_any_unit_end_the_run(tmp_path):
+    every = {unit.slot for unit in units(9)}
+    with pytest.raises(WorkersLost, match=r"2 units were tried, none got through: memory: .* more than their 2\.00 GB"):
+        execute(units(9), workspace=tmp_path, engine=Mortal(every, overgrown=100))
+    assert len(Workspace(tmp_path).failures()) == TOO_LARGE
+    # once one got through it is the units that are too large
+    outcomes = execute(
+        units(9), workspace=tmp_path, engine=Mortal(every - {"obs/000"}, overgrown=100), retry_failed=True
+    )
+    assert len(outcomes.with_status("failed")) == 8
 
 
 def test_a_unit_that_takes_too_much_memory_is_given_up_alone(tmp_path):

@@ -157,7 +157,7 @@ def test_progress_elsewhere_is_a_line_now_and_then():
     assert "obs/7 set aside: no GTI" in lines
     assert lines[-2:] == [
         "obs: all 30 units ended in 56 s, 1 of them before, 1 set aside",
-        "a worker died while it ran tile/0; 1 units go to another",
+        "a worker died while it ran tile/0; 1 unit goes to another",
     ]
     assert len(lines) < 16
 

@@ -63,6 +63,16 @@ def test_missing_hdu_is_named_with_those_that_there_are(spoiled):
     assert "bkg is missing: the file has no HDU 'BKG', only" in spoiled.rejection()
 
 
+def test_missing_hdus_of_a_file_are_one_line(spoiled):
+    def drop(hdus):
+        for name in ("BKG", "GTI"):
+            hdus.pop(hdus.index_of(name))
+
+    spoiled.edit(drop)
+    (line,) = spoiled.rejection().splitlines()
+    assert "gti, bkg are missing: the file has no HDUs 'GTI', 'BKG', only" in line or "bkg, gti are missing" in line
+
+
 def test_observation_without_gti_is_set_aside(make_spoiled):
     store = make_spoiled(2)
 

@@ -486,3 +486,15 @@ def test_strict_takes_events_up_to_a_second_outside_the_good_times(spoiled, seco
     spoiled.edit(late)
     assert "events outside the good times" in spoiled.notes()
     assert len(refused(check_datastore(spoiled.open()))) == count
+
+
+@pytest.mark.parametrize(
+    ("hdu", "name", "twice"), [("EVENTS", b"EVENT_ID", b"TIME    "), ("GTI", b"STOP    ", b"START   ")]
+)
+def test_two_columns_of_a_name_are_refused(spoiled, hdu, name, twice):
+    path = spoiled.path(1)
+    content = path.read_bytes()
+    start = content.rindex(b"XTENSION", 0, content.index(f"EXTNAME = '{hdu}".encode()))
+    at = content.index(b"'" + name, start) + 1
+    path.write_bytes(content[:at] + twice + content[at + len(twice) :])
+    assert f"[{hdu}] {twice.decode().strip()}: is the name of columns 1, 2" in spoiled.rejection()

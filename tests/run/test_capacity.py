@@ -68,7 +68,7 @@ def test_a_tile_that_no_worker_can_hold_is_refused_in_one_line(settings, tmp_pat
     result = CliRunner().invoke(cli.app, ["run", str(path)])
     assert result.exit_code == 2
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("refused:"))
-    assert line.startswith("refused: cluster.memory: a tile takes at least 20")
+    assert line.startswith("refused: cluster.memory: a tile takes at least 28")
     assert "MB and a worker has 150 MB; raise cluster.memory, lower cluster.workers" in line
 
 

@@ -80,3 +80,14 @@ def test_added_observations_redo_the_tiles_that_they_touch_and_no_others(survey_
         assert digest(f"{grown.outdir}/{store}") == digest(f"{scratch.outdir}/{store}")
     assert grown.record["ledger"] == scratch.record["ledger"]
     assert (grown.observations["norm"] == scratch.observations["norm"]).all()
+
+
+def test_a_tile_that_loses_all_its_observations_is_as_if_it_never_had_any(survey_of, digest):
+    left = range(1, 7)
+    plans = [make_plan(load_config(survey_of("shrunk", ids))) for ids in (range(1, 11), left)]
+    assert len(plans[1].tiles) < len(plans[0].tiles)
+    survey.run(survey_of("shrunk", range(1, 11)), listeners=[])
+    shrunk = survey.run(survey_of("shrunk", left), listeners=[])
+    scratch = survey.run(survey_of("scratch", left), listeners=[])
+    for folder in ("cube.zarr", "maps.zarr", "maps"):
+        assert digest(f"{shrunk.outdir}/{folder}") == digest(f"{scratch.outdir}/{folder}")

@@ -12,6 +12,8 @@ from cluster import Outcome
 from cluster.events import UnitEnded
 from cluster.history import recorded
 from cluster.workspace import Workspace
+from survey.products import Run
+from survey.refusal import Refusal
 from survey.run_curves import LEFT, RIGHT, ROWS, Clock, memory_curves, timeline
 
 
@@ -46,9 +48,16 @@ def test_a_resumed_run_shows_the_units_of_both_runs(settings):
     with pytest.raises(KeyboardInterrupt):
         survey.run(settings, listeners=[stop])
     outdir = Path(settings["general"]["outdir"])
-    assert not (outdir / "run.html").exists()
+    page = page_of(outdir)
+    assert "Not complete: stopped (interrupted)." in page
+    assert 'href="run.json"' in page
+    assert 'href="observations.ecsv"' not in page
+    assert re.search(r"<td>observations</td><td>6</td>", page)
+    with pytest.raises(Refusal, match=r"it was stopped \(interrupted\)"):
+        _ = Run(str(outdir)).record
     survey.run(settings, listeners=[])
     page = page_of(outdir)
+    assert "Not complete" not in page
     assert "in 2 runs." in page
     assert re.search(r"<td>observations</td><td>6</td>", page)
     assert len(re.findall(r'href="\.survey/logs/', page)) == 2
