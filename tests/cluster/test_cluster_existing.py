@@ -110,7 +110,6 @@ def test_an_encrypted_scheduler_takes_its_own_certificates_only(tmp_path, monkey
                 execute(plan(tmp_path, 15), workspace=tmp_path / ".work", config=wrong)
 
 
-@pytest.mark.parametrize("tls", [False, True])
 def test_the_dashboard_is_on_the_loopback_and_its_address_is_told(caplog):
     pytest.importorskip("bokeh")
     with caplog.at_level("INFO"), open_engine(ClusterConfig(workers=1, memory="1 GB", dashboard=True)) as engine:
@@ -118,6 +117,7 @@ def test_the_dashboard_is_on_the_loopback_and_its_address_is_told(caplog):
     assert "Dask's dashboard is at http://127.0.0.1:" in caplog.text
 
 
+@pytest.mark.parametrize("tls", [False, True])
 def test_local_workers_listen_on_the_loopback_only(tmp_path, tls):
     if tls:
         pytest.importorskip("cryptography")
