@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from survey.estimators.significance_histogram import significance_histogram
@@ -21,6 +23,8 @@ from survey.sky.regions import ExclusionSpec, exclusion_mask
 from survey.store import urls
 from survey.store.cube import open_cube
 
+LARGE = 1_000_000
+"""Pixels of a picture from which on its memory is asked back at once; doing so takes as long as drawing a small one."""
 FEW_BANDS = 4
 """Energy bands up to which every map is drawn in each; with more, just the significance is, and sums of what adds up."""
 DRAWN = ("counts", "background", "excess", "sqrt_ts", "flux", "flux_ul")
@@ -42,8 +46,16 @@ def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str] =
         image = sum_over_energy(array)
     urls.write_bytes(f"{out}{variable}.fits", to_fits(image, wcs, unit=unit, name=variable))
     shown = np.where(cube["n_observations"].values > 0, image, np.nan)
-    urls.write_bytes(f"{out}{variable}.png", to_png(draw_map(shown, wcs, name=variable, title=title, unit=unit)))
+    _write_png(f"{out}{variable}.png", draw_map(shown, wcs, name=variable, title=title, unit=unit), shown.size)
     return {"files": [f"{variable}.fits", f"{variable}.png"]}
+
+
+def _write_png(url: str, figure: Figure, pixels: int) -> None:
+    """Write a picture, and free what it was drawn from, which a figure's circles of references keep until Python looks."""
+    urls.write_bytes(url, to_png(figure))
+    figure.clear()
+    if pixels > LARGE:
+        gc.collect()
 
 
 def sum_over_energy(array: xr.DataArray) -> NDArray[Any]:
@@ -72,7 +84,7 @@ def draw_maps(*, url: str, out: str, prefix: str, done: frozenset[str] = frozens
             continue
         for suffix, title, image in _images(array, maps):
             figure = draw_map(image.astype(np.float64), wcs, name=name, title=title, unit=unit)
-            urls.write_bytes(f"{out}{prefix}_{name}{suffix}.png", to_png(figure))
+            _write_png(f"{out}{prefix}_{name}{suffix}.png", figure, image.size)
             files.append(f"{prefix}_{name}{suffix}.png")
     return {"files": files}
 
