@@ -177,6 +177,13 @@ def checks_part(figures: Figures) -> str:
     return table(f"{head} | work beside the other run's", rows) if rows else ""
 
 
+def _driver_memory(figures: Figures, n: int) -> float:
+    """Memory of a driver of `n` observations, by a straight line through the two largest runs on the most workers."""
+    *_, before, last = [case for case in figures.cases() if case["workers"] == figures.cases()[-1]["workers"]]
+    slope = (last["driver_memory"] - before["driver_memory"]) / (last["observations"] - before["observations"])
+    return float(last["driver_memory"] + slope * (n - last["observations"]))
+
+
 def planned_part(figures: Figures) -> str:
     """Tables of large surveys that were planned and forecast."""
     parts = []
@@ -213,7 +220,9 @@ def planned_part(figures: Figures) -> str:
             + "; ".join(f"{stage} {first:.0f} to {last:.0f} s" for stage, (_, first, last) in fastest["stages"].items())
             + ". The longest units: "
             + ", ".join(f"{slot} {seconds:.0f} s" for seconds, slot in fastest["longest"][:3])
-            + f". Driver and forecast together in one process took {row['driver_memory'] / 1e9:.2f} GB."
+            + f". Driver and forecast together in one process took {row['driver_memory'] / 1e9:.2f} GB; a straight line "
+            "through the drivers measured, which also keep how units ended and make the report, leads to "
+            f"{_driver_memory(figures, int(n)) / 1e9:.1f} GB."
         )
         parts.append(
             table(
