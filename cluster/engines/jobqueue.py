@@ -55,7 +55,7 @@ TAKEN = {
     "n_workers": "workers",
 }
 #: Options of the cluster's constructor that are not of its jobs.
-_OF_THE_CLUSTER = ("scheduler_options", "shared_temp_directory", "silence_logs", "name", "n_workers", "loop")
+_OF_THE_CLUSTER = ("scheduler_options", "shared_temp_directory", "silence_logs", "name", "loop")
 
 
 def lifetime(walltime: str) -> tuple[int, int]:
@@ -133,9 +133,7 @@ class JobQueueEngine(DistributedEngine):
         """Start the scheduler here, and ask for the jobs."""
         config = self.config
         credentials = security(config)
-        self.job_script(
-            config, preload=self.preload
-        )  # wrong options are named before anything is looked for or started
+        self.job_script(config, preload=self.preload)  # names wrong options, before anything is looked for or started
         options = self.job_options()
         command = shlex.split(self.job_class.submit_command)[0]
         if shutil.which(command) is None:
