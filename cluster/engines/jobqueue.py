@@ -154,7 +154,7 @@ class JobQueueEngine(DistributedEngine):
         cluster = self.cluster_class(security=credentials, job_cls=job, **options)
         jobs = config.workers // config.workers_a_job
         # Unlike `scale`, this replaces jobs that end.
-        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
+        self._adaptive = cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
         return cluster
 
     def lasting(self) -> dict[str, Any]:
@@ -181,7 +181,9 @@ class JobQueueEngine(DistributedEngine):
             log.warning("no worker has come for %.0f s, %d jobs were submitted; %s", now - self._since, jobs.taken, why)
 
     def end_cluster(self, cluster: JobQueueCluster, *, now: bool) -> None:
-        """End the jobs."""
+        """End the jobs; none is submitted in the place of those that go."""
+        if cluster.loop is not None:
+            cluster.loop.add_callback(self._adaptive.stop)
         with contextlib.suppress(TimeoutError):
             cluster.close(timeout=30)
 

@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import psutil
 from distributed import LocalCluster, Status
 from distributed.system import MEMORY_LIMIT
 
@@ -24,6 +26,8 @@ from cluster.errors import ConfigError
 
 STARTS = 3
 """How often a cluster is started before it is given up."""
+STARTED_IN = 90.0
+"""Seconds that a worker has to start, the first time and whenever its nanny starts it again; one that hangs is ended."""
 LOOKED_AFTER_EVERY = 2.0
 """Seconds between two looks at whether all nannies are there."""
 LOST = "30 days"
@@ -41,6 +45,7 @@ class Engine(DistributedEngine):
         if self.memory_limit is None:
             self.memory_limit = int(MEMORY_LIMIT / config.workers)
         self._looked_at = time.monotonic()
+        self._starting: dict[int, float] = {}
         self._replacing: concurrent.futures.Future[None] | None = None
 
     def make_cluster(self) -> LocalCluster:
@@ -76,13 +81,18 @@ class Engine(DistributedEngine):
         return {"distributed.deploy.lost-worker-timeout": LOST}
 
     def _started(self, options: Mapping[str, Any]) -> LocalCluster:
-        """A worker that dies while it starts takes the whole cluster with it: that one is started again."""
+        """A worker that dies or hangs while it starts takes the whole cluster with it: that one is started again."""
         for left in reversed(range(STARTS)):
+            known = {child.pid for child in psutil.Process().children()}
+            hangs = threading.Timer(STARTED_IN, _end_workers_but, (known,))
+            hangs.start()
             try:
                 return LocalCluster(**options)
             except RuntimeError:
                 if not left:
                     raise
+            finally:
+                hangs.cancel()
         raise AssertionError
 
     def wait(self, timeout: float) -> list[Completion]:
@@ -98,9 +108,23 @@ class Engine(DistributedEngine):
         self._looked_at = now
         if self._replacing is not None and not self._replacing.done():
             return
+        self._end_hanging(cluster, now)
         gone = [name for name in cluster.worker_spec if _has_ended(cluster.workers.get(name))]
         if gone:
             self._replacing = asyncio.run_coroutine_threadsafe(self._replace(gone), cluster.loop.asyncio_loop)
+
+    def _end_hanging(self, cluster: LocalCluster, now: float) -> None:
+        """End workers that their nannies started again and that do not come; a nanny waits for ever."""
+        starting = {
+            nanny.pid
+            for nanny in list(cluster.workers.values())
+            if nanny.pid is not None and nanny.process.status == Status.starting
+        }
+        self._starting = {pid: self._starting.get(pid, now) for pid in starting}
+        for pid, since in self._starting.items():
+            if now - since > STARTED_IN:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     async def _replace(self, names: Sequence[Any]) -> None:
         with self.in_force(), contextlib.suppress(RuntimeError, OSError):  # the next look sees whether it went well
@@ -120,6 +144,14 @@ class Engine(DistributedEngine):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
         cluster.close(timeout=10)
+
+
+def _end_workers_but(known: Collection[int]) -> None:
+    """End the workers that this process has started, but for some of its children."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.pid not in known and any("spawn_main" in word for word in child.cmdline()):
+                child.kill()
 
 
 def _has_ended(nanny: Any) -> bool:

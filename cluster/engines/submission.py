@@ -54,10 +54,15 @@ class Persistent(Job):
     submissions: Submissions
     _again: asyncio.Task[None] | None = None
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._submitting = asyncio.Lock()
+
     async def start(self) -> None:
         """Submit the job; one that is refused is submitted again in the background."""
         try:
-            await super().start()
+            async with self._submitting:
+                await super().start()
         except (RuntimeError, OSError, ValueError) as error:
             self.submissions.refused(error)
             self._again = asyncio.create_task(self._submit_again())
@@ -83,7 +88,8 @@ class Persistent(Job):
             self._again.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._again
-        await super().close()
+        async with self._submitting:  # a job that is on its way has no number yet by which it could be cancelled
+            await super().close()
 
 
 def persistent(job: type[Job], submissions: Submissions) -> Any:

@@ -1,6 +1,7 @@
 """Running plans on worker processes: kills of workers and of the driver, interruption, poison."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from distributed import LocalCluster
 
 from cluster import ConfigError, DiskFull, Unit, unit_key
 from cluster.config import ClusterConfig
+from cluster.engines import local
 from cluster.engines.base import open_engine
 from cluster.evaluate import Evaluator, evaluate
 from cluster.events import UnitEnded, WorkerLost
@@ -235,7 +237,10 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_state_to_resume(tmp_pat
     assert contents(tmp_path) == contents(tmp_path / "calm")
 
 
-def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_hangs_while_it_starts_is_started_again(tmp_path, monkeypatch, number):
+    if number == signal.SIGSTOP:
+        monkeypatch.setattr(local, "STARTED_IN", 15.0)
     this = psutil.Process()
     before = {child.pid for child in this.children(recursive=True)}
     killed = []
@@ -245,7 +250,7 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
         while not killed and time.monotonic() < limit:
             for child in this.children(recursive=True):
                 if child.pid not in before and any("spawn_main" in word for word in child.cmdline()):
-                    child.kill()
+                    child.send_signal(number)
                     killed.append(child.pid)
                     return
             time.sleep(0.002)
@@ -257,6 +262,36 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
     killer.join()
     assert len(killed) == 1
     assert outcomes.tally() == {"obs": {"done": 5}, "tile": {"done": 1}}
+
+
+def test_a_worker_that_hangs_while_its_nanny_starts_it_again_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "STARTED_IN", 10.0)
+    this, stopped = psutil.Process(), []
+
+    def stop_the_next():
+        limit = time.monotonic() + 60
+        while not stopped and time.monotonic() < limit:
+            for child in this.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.pid not in known and any("spawn_main" in word for word in child.cmdline()):
+                        child.suspend()
+                        stopped.append(child.pid)
+            time.sleep(0.002)
+
+    def kill(event):
+        if isinstance(event, UnitEnded) and not killers:
+            (nanny,) = engine._cluster.workers.values()
+            known.update(child.pid for child in this.children())
+            killers.append(threading.Thread(target=stop_the_next))
+            killers[0].start()
+            os.kill(nanny.pid, signal.SIGKILL)
+
+    known, killers = set(), []
+    with open_engine(ClusterConfig(workers=1, memory="1 GB", worker_timeout=150)) as engine:
+        outcomes = execute(plan(tmp_path, 10, 0.1), workspace=tmp_path / ".w", engine=engine, listeners=[kill])
+    killers[0].join()
+    assert len(stopped) == 1
+    assert all(outcome.is_done for outcome in outcomes.values())
 
 
 def test_a_nanny_that_gives_up_is_replaced(tmp_path):
