@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import psutil
@@ -41,6 +42,9 @@ class Engine(DistributedEngine):
     """
 
     def __init__(self, config: ClusterConfig, *, preload: Sequence[str] = ()) -> None:
+        # Python starts it with the first process that is spawned, and then lets SIGINT through in the thread that did so,
+        # from which workers would have that.
+        resource_tracker.ensure_running()
         super().__init__(config, preload=preload)
         if self.memory_limit is None:
             self.memory_limit = int(MEMORY_LIMIT / config.workers)

@@ -103,6 +103,22 @@ def test_a_unit_that_hangs_is_given_up_and_others_go_on(tmp_path):
     assert list((tmp_path / ".work" / "running").iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the mask of signals is read from /proc")
+def test_an_interrupt_of_the_terminal_does_not_reach_workers():
+    program = """if True:
+        from cluster.config import ClusterConfig
+        from cluster.engines.base import open_engine
+        with open_engine(ClusterConfig(workers=2, memory="1 GB")) as engine:
+            engine.client().wait_for_workers(2, timeout=60)
+            for nanny in engine._cluster.workers.values():
+                print(open(f"/proc/{nanny.pid}/status").read())
+    """
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    masks = [int(line.split()[1], 16) for line in told.splitlines() if line.startswith("SigBlk:")]
+    assert len(masks) == 2
+    assert all(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
+
+
 def test_a_worker_that_is_away_for_long_is_not_struck_off(tmp_path):
     """Dask closes the nanny of a worker that is away fifteen seconds after it was lost, also if it was back between."""
     before = dask.config.get("distributed.deploy.lost-worker-timeout")
