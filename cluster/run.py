@@ -196,6 +196,7 @@ class Driver:
     def begin(self) -> None:
         """Enter all that earlier runs did."""
         self._advance(*self.settlement.start())
+        self.got_through = any(outcome is not None and outcome.is_done for outcome in self.settlement.outcomes)
 
     def drive(self, engine: Engine) -> None:
         """Run until nothing is left."""

@@ -43,7 +43,7 @@ class Run:
             raise Refusal(
                 f"there is no finished run in {self.outdir}: run.json is missing; `survey run` makes it"
             ) from None
-        if record.get("state", "complete") != "complete":
+        if record.get("state") in ("running", "stopped"):
             how = f"it was stopped ({record['reason']})" if record["reason"] else "it is running, or was killed"
             raise Refusal(
                 f"there is no finished run in {self.outdir}: {how}; `survey run` goes on, `survey status` says how far it is"

@@ -265,7 +265,7 @@ def _record(
     ]
     return {
         "version": __version__,
-        "state": "complete",
+        "state": "failed" if failed else "complete",
         "dataset": plan.dataset_name,
         "maps": [name for name, section in (("excess", plan.config.excess_map), ("ts", plan.config.ts_map)) if section],
         "observations": {"used": used, "set_aside": len(rows) - used},

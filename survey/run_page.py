@@ -63,9 +63,13 @@ def run_page(layout: Layout, record: Mapping[str, Any]) -> str:
 
 
 def _lead(record: Mapping[str, Any], ran: Mapping[str, Outcome], drivers: Sequence[Any]) -> str:
-    if record["state"] == "complete":
+    if record["state"] in ("complete", "failed"):
         used, aside = record["observations"]["used"], record["observations"]["set_aside"]
         text = f"{used} observations used, {aside} set aside."
+        if record["failed_units"]:
+            text += (
+                f" Not complete: {number(len(record['failed_units']), 'unit')} failed; run again with --retry-failed."
+            )
     else:
         text = f"Not complete: stopped ({record['reason']}). Run again to go on."
     work = sum(outcome.seconds for outcome in ran.values())

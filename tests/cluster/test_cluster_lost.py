@@ -85,11 +85,13 @@ def test_workers_too_small_for_any_unit_end_the_run(tmp_path):
     with pytest.raises(WorkersLost, match=r"2 units were tried, none got through: memory: .* more than their 2\.00 GB"):
         execute(units(9), workspace=tmp_path, engine=Mortal(every, overgrown=100))
     assert len(Workspace(tmp_path).failures()) == TOO_LARGE
-    # once one got through it is the units that are too large
+    # once one got through it is the units that are too large, in a later run too
     outcomes = execute(
         units(9), workspace=tmp_path, engine=Mortal(every - {"obs/000"}, overgrown=100), retry_failed=True
     )
     assert len(outcomes.with_status("failed")) == 8
+    again = execute(units(9), workspace=tmp_path, engine=Mortal(every, overgrown=100), retry_failed=True)
+    assert len(again.with_status("failed")) == 8
 
 
 def test_a_unit_that_takes_too_much_memory_is_given_up_alone(tmp_path):

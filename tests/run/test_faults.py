@@ -272,6 +272,9 @@ def test_what_failed_is_tried_again_when_asked_and_not_before(settings, tmp_path
     cause, advice = (line for line in first.stderr.splitlines() if line.startswith("failed:"))
     assert cause == "failed: excess/y000x001: ValueError: something is wrong with it"
     assert advice.endswith("run again with --retry-failed when the cause is mended")
+    outdir = Path(settings["general"]["outdir"])
+    assert json.loads((outdir / "run.json").read_text())["state"] == "failed"
+    assert "failed; run again with --retry-failed." in (outdir / "run.html").read_text()
     # The causes are gone, and a plain rerun asks nobody.
     before = records(settings)
     assert cause in CliRunner().invoke(cli.app, command(settings, tmp_path)).stderr.splitlines()
