@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TextIO
 
 from cluster.events import (
     Event,
+    Listener,
     RunEnded,
     RunStarted,
     StageEnded,
@@ -224,6 +226,16 @@ class Bars(_Listener):
         bars, self._bars = self._bars, None
         if bars is not None:
             bars.stop()
+
+
+@contextlib.contextmanager
+def listening(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
+    """The listeners given; where none are, a display of progress: bars on a terminal, lines elsewhere."""
+    if listeners is not None:
+        yield listeners
+        return
+    with open_progress() as progress:
+        yield [progress]
 
 
 def number(n: int, noun: str) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster import Unit
 from cluster.object_store import check_stores
-from cluster.progress import number
+from cluster.progress import listening, number
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
@@ -117,7 +117,7 @@ def run(
         units = units_of(plan)
         publish_unfinished(plan, "running", changed=changed)
         try:
-            with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
+            with listening(listeners) as told:
                 outcomes = execute(
                     units,
                     workspace=workspace,
@@ -139,15 +139,6 @@ def run(
         advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
         raise RunFailed("\n".join([*made.record["failed_units"], advice]))
     return made
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator[list[Any]]:
-    """Progress bars on a terminal, log lines elsewhere."""
-    from cluster.progress import open_progress
-
-    with open_progress() as progress:
-        yield [progress]
 
 
 def _check_stores_of(settings: SurveyConfig) -> None:

@@ -104,7 +104,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
     if any(outcome.fresh for stage in (TILES, BACKGROUND_TILES) for _, outcome in outcomes.of_stage(stage)):
         urls.remove(plan.layout.dataset)  # an export of the cube as it was
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
-    urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
+    _write_record(plan, record)
     urls.sweep(plan.layout.outdir, OWN_FILES)
     remove_old_pictures(plan.layout, outcomes)
     predicted = [npred_url(plan)] if plan.models is not None else []
@@ -135,8 +135,12 @@ def publish_unfinished(
         "changed": list(changed),
         "configuration": plan.config.as_dict(),
     }
-    urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
+    _write_record(plan, record)
     return record
+
+
+def _write_record(plan: SurveyPlan, record: Mapping[str, Any]) -> None:
+    urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
 
 
 def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

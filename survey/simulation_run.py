@@ -6,7 +6,6 @@ written last, ``models.yaml`` (the truth) and ``.survey/`` (what is done already
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -21,7 +20,7 @@ from typing import Any
 import zarr
 
 from cluster import Outcomes
-from cluster.progress import open_progress
+from cluster.progress import listening
 from cluster.run import execute, storage_errors
 from cluster.workspace import Workspace
 from survey.changes import tell_changes
@@ -155,7 +154,7 @@ def _simulate_store(
             name = urls.join(root, EVENTS, event_file_name(run.obs_id, compress=plan.compress))
             if unit.slot in markers and not urls.exists(name):
                 workspace.forget(unit.slot)
-        with contextlib.nullcontext(listeners) if listeners is not None else _shown() as told:
+        with listening(listeners) as told:
             outcomes = execute(
                 units,
                 workspace=workspace,
@@ -165,12 +164,6 @@ def _simulate_store(
                 preload=PRELOAD,
             )
         return _complete(plan, root, outcomes)
-
-
-@contextlib.contextmanager
-def _shown() -> Any:
-    with open_progress() as progress:
-        yield [progress]
 
 
 def _check_root(root: str, own: frozenset[str], *, overwrite: bool) -> None:

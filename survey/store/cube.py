@@ -98,14 +98,9 @@ def empty_block(url: str, names: Sequence[str], tile: tuple[int, int]) -> None:
     for name in names:
         stored = _member(opened, name, url)
         assert stored.shards is not None
-        edges = (
-            (number * size, size, whole)
-            for number, size, whole in zip(tile, stored.shards[-2:], stored.shape[-2:], strict=True)
-        )
-        region = tuple(slice(start, min(start + size, whole)) for start, size, whole in edges)
-        shape = (*stored.shape[:-2], *(one.stop - one.start for one in region))
-        place: Any = (..., *region)
-        stored[place] = np.full(shape, stored.fill_value, dtype=stored.dtype)
+        edges = zip(tile, stored.shards[-2:], stored.shape[-2:], strict=True)
+        place: Any = (..., *(slice(at * size, min((at + 1) * size, whole)) for at, size, whole in edges))
+        stored[place] = stored.fill_value
 
 
 def write_region(
