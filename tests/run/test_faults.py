@@ -116,8 +116,9 @@ def test_an_interrupted_run_says_so_and_is_resumed(run, settings, tmp_path, monk
         if isinstance(event, UnitEnded) and event.slot.startswith("tiles/"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_shown", lambda: contextlib.nullcontext([interrupt]))
-    result = CliRunner().invoke(cli.app, command(changed, tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "listening", lambda given: contextlib.nullcontext([interrupt]))
+        result = CliRunner().invoke(cli.app, command(changed, tmp_path))
     assert result.exit_code == 130
     assert "interrupted: what is done is kept" in result.stderr
     assert xr.open_zarr(f"{run.layout.cube}/stacked", consolidated=False).attrs["status"] == "running"
