@@ -19,7 +19,8 @@ LIMIT = 8.0
 """The histogram ends at this significance on both sides, in standard deviations; what lies beyond is not drawn."""
 FIT_LIMIT = 4.0
 """The normal distribution is fitted up to this significance: sources that were not excluded lie beyond it."""
-N_BINS = 128
+EDGES = np.linspace(-LIMIT, LIMIT, 129)
+"""Of the bins, standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,10 @@ class SignificanceHistogram:
     width_err: float
 
 
-def significance_histogram(values: NDArray[np.float64], excluded: NDArray[np.bool_]) -> SignificanceHistogram:
-    """Histogram of a significance map.
+def significance_counts(
+    values: NDArray[np.floating], excluded: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels per bin of a significance map: outside the exclusion regions, and in all; those of parts of a map add up.
 
     Parameters
     ----------
@@ -54,18 +57,27 @@ def significance_histogram(values: NDArray[np.float64], excluded: NDArray[np.boo
         (y, x), standard deviations; NaN where there are no data.
     excluded : numpy.ndarray
         (y, x), pixels to leave out.
+    """
+    there = np.isfinite(values)
+    outside, everywhere = (np.histogram(values[chosen], EDGES)[0] for chosen in (there & ~excluded, there))
+    return outside, everywhere
+
+
+def significance_histogram(counts: NDArray[np.int64], counts_all: NDArray[np.int64]) -> SignificanceHistogram:
+    """Histogram of a significance map with its normal distribution.
+
+    Parameters
+    ----------
+    counts, counts_all : numpy.ndarray
+        What `significance_counts` gives.
 
     Returns
     -------
     SignificanceHistogram
     """
-    there = np.isfinite(values)
-    edges = np.linspace(-LIMIT, LIMIT, N_BINS + 1)
-    counts_all = np.histogram(values[there], edges)[0]
-    counts = np.histogram(values[there & ~excluded], edges)[0]
-    centers = 0.5 * (edges[1:] + edges[:-1])
-    first, last = np.searchsorted(edges, [-FIT_LIMIT, FIT_LIMIT])
-    inner, n = edges[first : last + 1], counts[first:last]
+    centers = 0.5 * (EDGES[1:] + EDGES[:-1])
+    first, last = np.searchsorted(EDGES, [-FIT_LIMIT, FIT_LIMIT])
+    inner, n = EDGES[first : last + 1], counts[first:last]
     if n.sum() < 10:
         return SignificanceHistogram(centers, counts, counts_all, *[float("nan")] * 4)
     mean = float(np.average(centers[first:last], weights=n))

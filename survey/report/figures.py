@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-ALL_SKY_PROJECTIONS = ("AIT", "MOL")
+from survey.report.panels import DPI, WIDTH, Panels, is_all_sky
+
 AXIS_LABELS = {"RA": ("Right ascension", "Declination"), "GLON": ("Galactic longitude", "Galactic latitude")}
 
 
@@ -66,13 +67,6 @@ SIGNIFICANCE_COLOURS = {
 }
 """Standard deviations and their colours; between them they are mixed."""
 
-LONGEST_STRIP = 7.0
-"""A map that is longer than this many times its height is drawn in strips below each other."""
-
-SAMPLES_PER_DOT = 2
-"""Pixels of a map for each dot of its picture, along a side; of more than that some are left out, which nobody sees, because
-drawing takes several times the memory of what is drawn."""
-
 NOTEBOOK_DPI = 70
 """Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
 
@@ -103,7 +97,7 @@ def _colours(style: Style, norm: Normalize) -> str | Colormap:
     )
 
 
-def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
+def _norm(values: NDArray[Any], scale: str) -> Normalize:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if high <= low:
@@ -114,14 +108,9 @@ def _norm(values: NDArray[np.float64], scale: str) -> Normalize:
         positive = finite[finite > 0]
         width = float(np.median(positive)) if positive.size else 1.0
         return AsinhNorm(linear_width=max(width, 1e-3 * high), vmin=min(low, 0.0), vmax=high)
-    percentiles = np.percentile(finite, [0.5, 99.9]) if finite.size else (low, high)
+    percentiles = np.percentile(finite, [0.5, 99.9], overwrite_input=True) if finite.size else (low, high)
     low, high = float(percentiles[0]), float(percentiles[1])
     return Normalize(low, high if high > low else low + 1.0)
-
-
-def is_all_sky(wcs: WCS) -> bool:
-    """Whether `wcs` is an all-sky projection, whose frame is an ellipse rather than a rectangle."""
-    return wcs.wcs.ctype[0][-3:] in ALL_SKY_PROJECTIONS
 
 
 def _frame_the_sky(axes: WCSAxes, wcs: WCS) -> None:
@@ -145,7 +134,7 @@ def draw_map(
     title: str,
     unit: str,
     regions: tuple = (),
-    dpi: int = 110,
+    dpi: int = DPI,
 ) -> Figure:
     """Draw a sky map.
 
@@ -169,20 +158,44 @@ def draw_map(
     matplotlib.figure.Figure
         A `Picture`.
     """
+    panels = Panels.of(values.shape, wcs, dpi=dpi)
+    return draw_panels(panels.sample(values), panels, wcs, name=name, title=title, unit=unit, regions=regions, dpi=dpi)
+
+
+def draw_panels(
+    samples: NDArray[Any],
+    panels: Panels,
+    wcs: WCS,
+    *,
+    name: str,
+    title: str,
+    unit: str,
+    regions: tuple = (),
+    dpi: int = DPI,
+) -> Figure:
+    """Draw a sky map of which only the pixels that are drawn are at hand.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        What `panels` takes of the map.
+    panels : Panels
+        Of the map, for these dots per inch.
+    wcs : astropy.wcs.WCS
+        Of the whole map; this and the others as of `draw_map`.
+    """
     style = STYLES.get(name, Style())
-    norm = _norm(values, style.scale)
-    strips = _strips(values.shape, wcs)
-    widest = max(columns.stop - columns.start for columns in strips)
-    height = float(np.clip(8.0 * values.shape[0] / widest, 1.2 if len(strips) > 1 else 2.4, 9.0))
-    figure = Picture(9.5, (height + (0.25 if len(strips) > 1 else 0.0)) * len(strips) + 1.0, dpi)
-    panels = []
+    norm = _norm(samples, style.scale)
+    strips, step, rows = panels.strips, panels.step, panels.shape[0]
+    height = float(np.clip(8.0 * rows / panels.widest, 1.2 if len(strips) > 1 else 2.4, 9.0))
+    figure = Picture(WIDTH, (height + (0.25 if len(strips) > 1 else 0.0)) * len(strips) + 1.0, dpi)
+    drawn = []
     for number, columns in enumerate(strips):
         place = wcs.deepcopy()
         place.wcs.crpix = np.asarray(place.wcs.crpix) - [columns.start, 0]
         frame = EllipticalFrame if is_all_sky(wcs) else RectangularFrame
         axes = figure.add_subplot(len(strips), 1, number + 1, projection=place, frame_class=frame)
-        step = max(1, widest // (SAMPLES_PER_DOT * int(figure.get_figwidth() * dpi)))
-        shown = values[step // 2 :: step, columns][:, step // 2 :: step]
+        shown = samples[:, panels.drawn(columns)]
         image = axes.imshow(
             shown,
             origin="lower",
@@ -193,22 +206,22 @@ def draw_map(
             rasterized=True,
         )
         # strips have one scale: the last one may be shorter
-        axes.set_xlim(-0.5, widest - 0.5)
-        axes.set_ylim(-0.5, values.shape[0] - 0.5)
+        axes.set_xlim(-0.5, panels.widest - 0.5)
+        axes.set_ylim(-0.5, rows - 0.5)
         _label(axes, place, last=number == len(strips) - 1)
         for region in regions:
             try:
                 region.to_pixel(place).plot(ax=axes, facecolor="none", edgecolor="0.3", linewidth=1.0, linestyle="--")
             except (ValueError, AttributeError, NotImplementedError):
                 continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
-        panels.append(axes)
-    colour_bar = figure.colorbar(image, ax=panels, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
+        drawn.append(axes)
+    colour_bar = figure.colorbar(image, ax=drawn, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
     colour_bar.set_label(unit or style.label)
     if isinstance(norm, AsinhNorm):
         ticks = _round_ticks(norm)
         colour_bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
         colour_bar.minorticks_off()
-    panels[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
+    drawn[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
     return figure
 
 
@@ -225,14 +238,6 @@ def _round_ticks(norm: AsinhNorm, number: int = 6) -> list[float]:
         if not kept or found[tick] - found[kept[-1]] > 0.6 / number:
             kept.append(tick)
     return kept
-
-
-def _strips(shape: tuple[int, ...], wcs: WCS) -> list[slice]:
-    """Columns of the panels below each other that a map is drawn in: one, but for a long band along a plane."""
-    ny, nx = shape
-    number = 1 if is_all_sky(wcs) else int(np.ceil(nx / ny / LONGEST_STRIP))
-    edges = [-(-nx * k // number) for k in range(number + 1)]
-    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def _label(axes: WCSAxes, wcs: WCS, *, last: bool) -> None:
@@ -270,7 +275,7 @@ def draw_significance_histogram(
     width: float,
     counts_all: NDArray[np.int64] | None = None,
     title: str = "",
-    dpi: int = 110,
+    dpi: int = DPI,
 ) -> Figure:
     """Draw the distribution of significance outside the exclusion regions with the fitted normal distribution.
 

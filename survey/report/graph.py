@@ -1,19 +1,21 @@
-"""Units of the pictures: one a map, FITS and PNG, after the tiles that it shows."""
+"""Units of the pictures: one a variable, FITS and PNG, after the tiles that it shows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster import Unit, unit_key
-from survey.estimators.graph import EXCESS, TS, chosen_maps, map_url
+from survey.estimators.graph import chosen_maps, map_url, map_variables
 from survey.reduction.graph import BACKGROUND_TILES, TILES
+from survey.store.variables import PIXEL_DIMS
 
 if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 PICTURES = "pictures"
-STAGE_VERSIONS = {PICTURES: 6}
+STAGE_VERSIONS = {PICTURES: 7}
 STAGES = "survey.report.stages"
 
 CUBE_PICTURES = {"counts": TILES, "background": BACKGROUND_TILES, "exposure": TILES}
@@ -30,46 +32,30 @@ def picture_units(plan: SurveyPlan, slots: Sequence[str]) -> Iterator[Unit]:
     slots : sequence of str
         Slots of all other units.
     """
-    for name, stage in CUBE_PICTURES.items():
-        if name in plan.variables:
-            yield _unit(plan, name, "draw_cube_image", plan.cube, [stage], slots, {"variable": name})
-    for stage in chosen_maps(plan.config):
-        yield _unit(plan, stage, "draw_maps", map_url(plan, stage), [stage], slots, {"prefix": stage})
-    for stage in (EXCESS, TS):
-        if stage in chosen_maps(plan.config):
-            exclusion = None if plan.exclusion is None else plan.exclusion.as_dict()
-            arguments = {"prefix": stage, "exclusion": exclusion, "grid": plan.grid.key()}
-            yield _unit(
-                plan,
-                f"{stage}-histogram",
-                "draw_histogram",
-                map_url(plan, stage),
-                [stage],
-                slots,
-                arguments,
-                inputs=None if plan.exclusion is None else plan.exclusion.content_key(),
-            )
+    of_stage: dict[str, list[str]] = defaultdict(list)
+    for slot in slots:
+        of_stage[slot.partition("/")[0]].append(slot)
 
+    def unit(name: str, function: str, url: str, stage: str, arguments: dict[str, Any], inputs: Any = None) -> Unit:
+        config = {"grid": plan.grid.key(), "function": function}
+        return Unit(
+            slot=f"{PICTURES}/{name}",
+            key=unit_key(PICTURES, STAGE_VERSIONS[PICTURES], [name, inputs], config),
+            function=f"{STAGES}:{function}",
+            arguments={"url": url, "out": plan.layout.picture("", "").removesuffix("."), **arguments},
+            after=tuple(of_stage[stage]),
+        )
 
-def _unit(
-    plan: SurveyPlan,
-    name: str,
-    function: str,
-    url: str,
-    stages: Sequence[str],
-    slots: Sequence[str],
-    arguments: dict[str, Any],
-    *,
-    inputs: Any = None,
-) -> Unit:
-    prefixes = tuple(f"{stage}/" for stage in stages)
-    after = tuple(slot for slot in slots if slot.startswith(prefixes))
-    return Unit(
-        slot=f"{PICTURES}/{name}",
-        key=unit_key(
-            PICTURES, STAGE_VERSIONS[PICTURES], [name, inputs], {"grid": plan.grid.key(), "function": function}
-        ),
-        function=f"{STAGES}:{function}",
-        arguments={"url": url, "out": plan.layout.picture("", "").removesuffix("."), **arguments},
-        after=after,
-    )
+    for variable, stage in CUBE_PICTURES.items():
+        if variable in plan.variables:
+            yield unit(variable, "draw_cube_image", plan.cube, stage, {"variable": variable})
+    exclusion, inputs = None, None
+    if plan.exclusion is not None:
+        exclusion, inputs = plan.exclusion.as_dict(), plan.exclusion.content_key()
+    for stage, settings in chosen_maps(plan.config).items():
+        url = map_url(plan, stage)
+        drawn = [row.name for row in map_variables(settings, plan.axes)[0] if row.dims[-2:] == PIXEL_DIMS]
+        for name in drawn:
+            yield unit(f"{stage}-{name}", "draw_map_image", url, stage, {"prefix": stage, "variable": name})
+        arguments = {"prefix": stage, "exclusion": exclusion, "grid": plan.grid.key()}
+        yield unit(f"{stage}-histogram", "draw_histogram", url, stage, arguments, inputs)

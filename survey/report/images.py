@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import io
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+from survey.sky.pixels import Window
+
+BLOCK = 2880
+"""Bytes; what a FITS file is made of."""
 
 
-def image_hdu(
-    values: NDArray, wcs: WCS, *, unit: str, name: str, bands: NDArray[np.float64] | None = None
-) -> fits.PrimaryHDU:
-    """Image HDU of a map.
+class ImageFile:
+    """A FITS image that is written in parts, so that it need not be in memory.
+
+    Used as a context manager; pixels that no part holds are 0.
 
     Parameters
     ----------
-    values : numpy.ndarray
-        (y, x), or (energy, y, x) with the limits of its energy bands in `bands`. Pixels without data are NaN.
+    stream : binary file
+        Empty, with ``seek``.
+    shape : tuple of int
+        (y, x), or (energy, y, x) with the limits of its energy bands in `bands`.
+    dtype : numpy.dtype
+        Of the values: whole numbers are written as int32, everything else as float32.
     wcs : astropy.wcs.WCS
         Of the celestial axes.
     unit : str
@@ -27,25 +37,58 @@ def image_hdu(
         What it shows, written as ``HDUNAME``.
     bands : numpy.ndarray or None
         (energy, 2): lower and upper limit of every band, TeV; bands may overlap.
-
-    Returns
-    -------
-    astropy.io.fits.PrimaryHDU
-        float32 for measured values, int32 for counts.
     """
-    if np.issubdtype(values.dtype, np.integer):
-        data = values.astype(">i4")
-    else:
-        data = values.astype(">f4")
-    header = wcs.to_header()
-    hdu = fits.PrimaryHDU(data=data, header=header)
-    hdu.header["BUNIT"] = (unit, "unit of the values")
-    hdu.header["HDUNAME"] = (name, "what the image shows")
-    if values.ndim == 3:
-        if bands is None:
-            raise ValueError(f"map {name!r} has an energy axis: its bands are needed to write the image")
-        _energy_keywords(hdu.header, bands)
-    return hdu
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        shape: tuple[int, ...],
+        dtype: DTypeLike,
+        wcs: WCS,
+        *,
+        unit: str,
+        name: str,
+        bands: NDArray[np.float64] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._shape = (1, *shape) if len(shape) == 2 else shape
+        self._dtype = np.dtype(">i4" if np.issubdtype(dtype, np.integer) else ">f4")
+        self._bands = bands if len(shape) == 3 else None
+        hdu = fits.PrimaryHDU(np.empty((1,) * len(shape), self._dtype), wcs.to_header())
+        header = hdu.header
+        for axis, size in enumerate(reversed(shape), start=1):
+            header[f"NAXIS{axis}"] = size
+        header["BUNIT"] = (unit, "unit of the values")
+        header["HDUNAME"] = (name, "what the image shows")
+        if len(shape) == 3:
+            if bands is None:
+                raise ValueError(f"map {name!r} has an energy axis: its bands are needed to write the image")
+            _energy_keywords(header, bands)
+        stream.write(header.tostring().encode("ascii"))
+        self._start = stream.tell()
+
+    def put(self, values: NDArray[Any], window: Window) -> None:
+        """Write the values of a window, (y, x) or (energy, y, x); pixels without data are NaN."""
+        _, ny, nx = self._shape
+        for number, plane in enumerate(np.asarray(values, dtype=self._dtype).reshape(-1, *values.shape[-2:])):
+            for y, row in enumerate(plane, start=window.y0):
+                self._stream.seek(self._start + ((number * ny + y) * nx + window.x0) * self._dtype.itemsize)
+                self._stream.write(row.tobytes())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Fill up the last block, and append the table of bands."""
+        if kind is not None:
+            return
+        size = int(np.prod(self._shape)) * self._dtype.itemsize
+        self._stream.seek(self._start + size)
+        self._stream.write(bytes(-size % BLOCK))
+        if self._bands is not None:
+            table = io.BytesIO()
+            fits.HDUList([fits.PrimaryHDU(), energy_bands_hdu(self._bands)]).writeto(table)
+            self._stream.write(table.getvalue()[BLOCK:])  # without the empty image in front
 
 
 def _energy_keywords(header: fits.Header, bands: NDArray[np.float64]) -> None:
@@ -74,13 +117,3 @@ def energy_bands_hdu(bands: NDArray[np.float64]) -> fits.BinTableHDU:
         fits.Column("E_MAX", "D", unit="TeV", array=bands[:, 1]),
     ]
     return fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
-
-
-def to_fits(values: NDArray, wcs: WCS, *, unit: str, name: str, bands: NDArray[np.float64] | None = None) -> bytes:
-    """FITS file of a map as bytes; parameters as in `image_hdu`."""
-    hdus = fits.HDUList([image_hdu(values, wcs, unit=unit, name=name, bands=bands)])
-    if values.ndim == 3 and bands is not None:
-        hdus.append(energy_bands_hdu(bands))
-    buffer = io.BytesIO()
-    hdus.writeto(buffer)
-    return buffer.getvalue()

@@ -7,12 +7,14 @@ configuration say.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -92,12 +94,24 @@ def write_bytes(url: str, content: bytes) -> None:
         filesystem, path = _filesystem(url)
         filesystem.pipe_file(path, content)
         return
+    with writing(url) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def writing(url: str) -> Iterator[BinaryIO]:
+    """A file to write to, in any order, that is there whole when the block ends, and not at all when it is left otherwise."""
+    if not is_local(url):
+        buffer = io.BytesIO()
+        yield buffer
+        write_bytes(url, buffer.getvalue())
+        return
     target = local_path(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, target)

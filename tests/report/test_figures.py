@@ -1,10 +1,14 @@
 """Pictures: they can be drawn for every projection, and show what was given."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
 
 from survey.report.figures import draw_map, draw_significance_histogram, to_png
+from survey.report.panels import Panels
+from survey.sky.pixels import Window
 
 
 def make_wcs(proj, shape, frame):
@@ -108,3 +112,18 @@ def test_a_map_of_more_pixels_than_its_picture_is_thinned_and_stays_in_place():
     assert abs(top - 602.5) <= step
     assert sky.get_xlim() == (-0.5, 801.5)
     assert sky.get_ylim() == (-0.5, 602.5)
+
+
+@pytest.mark.parametrize("shape", [(603, 802), (100, 3001), (41, 40)])
+@pytest.mark.parametrize("dpi", [5, 110])
+def test_what_is_drawn_of_a_map_in_parts_is_what_is_drawn_of_the_whole(shape, dpi):
+    values = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    panels = Panels.of(shape, make_wcs("CAR", shape, "galactic"), dpi=dpi)
+    samples = panels.blank()
+    for y, x in product(range(0, shape[0], 37), range(0, shape[1], 37)):
+        window = Window(y, min(y + 37, shape[0]), x, min(x + 37, shape[1]))
+        panels.put(samples, values[window.slices], window)
+    np.testing.assert_array_equal(samples, panels.sample(values))
+    # every sample belongs to one strip
+    drawn = [panels.drawn(strip) for strip in panels.strips]
+    np.testing.assert_array_equal(np.concatenate([samples[:, one] for one in drawn], axis=1), samples)

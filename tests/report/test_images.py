@@ -1,6 +1,7 @@
 """FITS images: what astropy's own WCS reads from them is what was written."""
 
 import io
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +9,20 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from survey.report.images import to_fits
+from survey.report.images import ImageFile
+from survey.sky.pixels import Window
+from survey.store.urls import writing
+
+
+def to_fits(values, wcs, *, unit, name, bands=None, tile=4):
+    """Bytes of an image that is written tile by tile, the last one first."""
+    stream = io.BytesIO()
+    ny, nx = values.shape[-2:]
+    with ImageFile(stream, values.shape, values.dtype, wcs, unit=unit, name=name, bands=bands) as file:
+        for y, x in product(reversed(range(0, ny, tile)), reversed(range(0, nx, tile))):
+            window = Window(y, min(y + tile, ny), x, min(x + tile, nx))
+            file.put(values[(..., *window.slices)], window)
+    return stream.getvalue()
 
 
 @pytest.fixture
@@ -35,7 +49,10 @@ def test_image_keeps_values_unit_and_positions(wcs):
 def test_adjoining_bands_are_a_logarithmic_energy_axis(wcs):
     edges = np.geomspace(1, 100, 5)
     bands = np.stack([edges[:-1], edges[1:]], axis=1)
-    with fits.open(io.BytesIO(to_fits(np.zeros((4, 8, 10)), wcs, unit="", name="excess", bands=bands))) as hdus:
+    values = np.arange(320.0).reshape(4, 8, 10)
+    with fits.open(io.BytesIO(to_fits(values, wcs, unit="", name="excess", bands=bands))) as hdus:
+        np.testing.assert_array_equal(hdus[0].data, values)
+        hdus.verify("exception")
         axis = WCS(hdus[0].header)
         energy = (axis.wcs_pix2world([[0, 0, i] for i in range(4)], 0)[:, 2] * u.Unit(axis.wcs.cunit[2])).to_value(
             "TeV"
@@ -62,3 +79,14 @@ def test_counts_stay_whole_numbers(wcs):
 def test_a_cube_without_bands_is_refused(wcs):
     with pytest.raises(ValueError, match="'excess' has an energy axis"):
         to_fits(np.zeros((2, 8, 10)), wcs, unit="", name="excess")
+
+
+def test_a_file_that_is_left_with_an_error_is_not_there(wcs, tmp_path):
+    target = tmp_path / "counts.fits"
+    with (
+        pytest.raises(RuntimeError, match="no more"),
+        writing(str(target)) as stream,
+        ImageFile(stream, (8, 10), np.int32, wcs, unit="", name="counts"),
+    ):
+        raise RuntimeError("no more")
+    assert list(tmp_path.iterdir()) == []
