@@ -209,7 +209,7 @@ def fit_background_norm(
     return fit.as_dict()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _tile_geometry(grid: SkyGrid, tile: Tile) -> PixelGeometry:
     return grid.geometry(grid.window(tile))
 
