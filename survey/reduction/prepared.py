@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from io import BufferedIOBase
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from survey.reduction.camera import camera_frames
 from survey.reduction.ledger import Ledger
 from survey.sky.frames import unit_vectors
+from survey.store import urls
 from survey.store.flat import pack, unpack
 
 FORMAT = 2
@@ -169,9 +172,9 @@ class PreparedObservation:
         return pack(arrays, plain)
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> PreparedObservation:
-        """Inverse of `to_bytes`; ValueError for bytes of another format."""
-        arrays, plain = unpack(content)
+    def read(cls, stream: BufferedIOBase, *, without: Collection[str] = ()) -> PreparedObservation:
+        """Inverse of `to_bytes`, `without` some arrays, which are empty then; ValueError for bytes of another format."""
+        arrays, plain = unpack(stream, without=without)
         found = plain.pop("format", None)
         if found != FORMAT:
             raise ValueError(f"prepared observation has format {found}, this version reads {FORMAT}")
@@ -181,13 +184,10 @@ class PreparedObservation:
 
     def save(self, url: str) -> None:
         """Write to any URL or path, at once or not at all."""
-        from survey.store.urls import write_bytes
-
-        write_bytes(url, self.to_bytes())
+        urls.write_bytes(url, self.to_bytes())
 
     @classmethod
-    def load(cls, url: str) -> PreparedObservation:
-        """Read what `save` wrote."""
-        from survey.store.urls import read_bytes
-
-        return cls.from_bytes(read_bytes(url))
+    def load(cls, url: str, *, without: Collection[str] = ()) -> PreparedObservation:
+        """Read what `save` wrote; parameters and errors as of `read`."""
+        with urls.reading(url) as stream:
+            return cls.read(stream, without=without)

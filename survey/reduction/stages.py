@@ -17,7 +17,7 @@ from survey.events.observation import ObservationRejected
 from survey.events.source import ObservationSource
 from survey.reduction.axes import Axes
 from survey.reduction.background_fit import BackgroundFit, field_of_view, field_of_view_totals, fit_background
-from survey.reduction.contribution import BackgroundNorm, Sums, accumulate, add_sums
+from survey.reduction.contribution import EXPOSURE_VARIABLES, BackgroundNorm, Sums, accumulate, add_sums
 from survey.reduction.ledger import Ledger
 from survey.reduction.prepare import prepare
 from survey.reduction.prepared import PreparedObservation
@@ -32,6 +32,8 @@ from survey.store import urls
 from survey.store.cube import write_block
 from survey.store.flat import pack, unpack
 
+RESPONSES = ("aeff", "psf", "edisp")
+"""Arrays of a prepared observation that only exposures need: half of its bytes."""
 POINTING_TOLERANCE = 0.1
 """Degrees that an observation's pointing may lie from that of the index before the observation is set aside."""
 
@@ -185,7 +187,7 @@ def fit_background_norm(
     """
     if slot not in done:
         return {}
-    observation = PreparedObservation.load(prepared)
+    observation = PreparedObservation.load(prepared, without=RESPONSES)
     sky, axis = SkyGrid.from_key(grid), axes_from_key(axes)
     geometry = field_of_view(observation, sky)
     excluded = None
@@ -254,8 +256,9 @@ def reduce_tile(
     sky, axis = SkyGrid.from_key(grid), axes_from_key(axes)
     place = Tile.from_name(tile)
     accepted = [(identity, url, norm) for identity, slots, url, norm in observations if done.issuperset(slots)]
+    without = RESPONSES if EXPOSURE_VARIABLES.isdisjoint(variables) else ()
     sums = accumulate(
-        (PreparedObservation.load(url) for _, url, _ in accepted),
+        (PreparedObservation.load(url, without=without) for _, url, _ in accepted),
         _tile_geometry(sky, place),
         axis,
         norms={identity: _norm_of(norm) for identity, _, norm in accepted if norm is not None},
@@ -282,7 +285,8 @@ def add_parts(
     sky = SkyGrid.from_key(grid)
     sums: Sums = {}
     for part in parts:
-        found, _ = unpack(urls.read_bytes(part))
+        with urls.reading(part) as stream:
+            found, _ = unpack(stream)
         sums = add_sums(sums, found) if sums else found
     write_block(cube, sums, sky, Tile.from_name(tile))
     return _summary(sums)

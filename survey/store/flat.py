@@ -1,13 +1,15 @@
 """Arrays and plain values as bytes, one after another: what is written once and read many times within a run.
 
 A file is eight bytes with the length of a header, the header as JSON, and the arrays, each from a multiple of 64 bytes on.
-Reading copies the file once and interprets nothing.
+Reading takes the arrays that are wanted as they are, and interprets nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
+from io import BufferedIOBase
 from typing import Any
 
 import numpy as np
@@ -30,20 +32,37 @@ def pack(arrays: Mapping[str, NDArray[Any]], plain: Mapping[str, Any]) -> bytes:
     return b"".join([start, bytes(-len(start) % ALIGNMENT), *parts])
 
 
-def unpack(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Inverse of `pack`: writable arrays, and the plain values; ValueError when the bytes are cut off or are not these."""
-    buffer = bytearray(content)
-    length = int.from_bytes(buffer[:8], "little")
+def unpack(stream: BufferedIOBase, *, without: Collection[str] = ()) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Inverse of `pack`: writable arrays, and the plain values.
+
+    Parameters
+    ----------
+    stream : binary file
+        What `pack` gave; one that can be sought in.
+    without : collection of str
+        Arrays that are not read: they come back empty.
+
+    Raises
+    ------
+    ValueError
+        When the bytes are cut off or are not these.
+    """
+    found = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    length = int.from_bytes(stream.read(8), "little")
     start = -(-(8 + length) // ALIGNMENT) * ALIGNMENT
     try:
-        header = json.loads(buffer[8 : 8 + length])
+        header = json.loads(stream.read(min(length, found)))
         table, plain, size = header["arrays"], header["plain"], header["size"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"flat arrays: no header in {len(content)} bytes") from error
-    if len(buffer) != start + size:
-        raise ValueError(f"flat arrays: {len(buffer)} bytes found, expected {start + size}")
+        raise ValueError(f"flat arrays: no header in {found} bytes") from error
+    if found != start + size:
+        raise ValueError(f"flat arrays: {found} bytes found, expected {start + size}")
     arrays = {}
     for name, dtype, shape, offset in table:
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(buffer, np.dtype(dtype), count, start + offset).reshape(shape)
+        values = np.empty([0] * len(shape) if name in without else shape, np.dtype(dtype))
+        if values.size:
+            stream.seek(start + offset)
+            stream.readinto(values.reshape(-1).view(np.uint8).data)
+        arrays[name] = values
     return arrays, plain

@@ -88,6 +88,16 @@ def read_bytes(url: str) -> bytes:
     return content
 
 
+@contextlib.contextmanager
+def reading(url: str) -> Iterator[io.BufferedIOBase]:
+    """A file to read parts of, in any order; an object comes whole, because every request to its store takes long."""
+    if not is_local(url):
+        yield io.BytesIO(read_bytes(url))
+        return
+    with local_path(url).open("rb") as stream:
+        yield stream
+
+
 def write_bytes(url: str, content: bytes) -> None:
     """Write a file whole or not at all, making the folders above it."""
     if not is_local(url):

@@ -1,5 +1,7 @@
 """Arrays as flat bytes: round trip, determinism, damage."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ ARRAYS = {
 
 
 def test_round_trip():
-    arrays, plain = unpack(pack(ARRAYS, {"x": 1.25, "names": ["é"]}))
+    arrays, plain = unpack(io.BytesIO(pack(ARRAYS, {"x": 1.25, "names": ["é"]})))
     assert plain == {"x": 1.25, "names": ["é"]}
     assert arrays.keys() == ARRAYS.keys()
     for name, values in ARRAYS.items():
@@ -31,9 +33,22 @@ def test_the_order_of_the_arrays_changes_no_byte():
 @pytest.mark.parametrize("damage", [b"", b"12345678", b"\x05" + bytes(40)])
 def test_what_is_no_such_file_is_refused(damage):
     with pytest.raises(ValueError, match="flat arrays"):
-        unpack(damage)
+        unpack(io.BytesIO(damage))
 
 
 def test_a_file_that_is_cut_off_is_refused():
     with pytest.raises(ValueError, match=r"bytes found, expected"):
-        unpack(pack(ARRAYS, {})[:-1])
+        unpack(io.BytesIO(pack(ARRAYS, {})[:-1]))
+
+
+def test_arrays_that_are_not_wanted_are_not_read():
+    content = pack(ARRAYS, {})
+    whole, _ = unpack(io.BytesIO(content))
+    stream = io.BytesIO(content)
+    read = []
+    stream.readinto = lambda buffer: read.append(len(buffer)) or io.BytesIO.readinto(stream, buffer)
+    arrays, _ = unpack(stream, without=("b", "flags"))
+    assert arrays["b"].shape == (0, 0)
+    assert arrays["flags"].shape == (0,)
+    np.testing.assert_array_equal(arrays["a"], whole["a"])
+    assert read == [whole["a"].nbytes]
