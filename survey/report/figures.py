@@ -67,6 +67,9 @@ SIGNIFICANCE_COLOURS = {
 }
 """Standard deviations and their colours; between them they are mixed."""
 
+COMPRESSION_LEVEL = 3
+"""Of PNG; higher ones save a twentieth of the space for a quarter of the time of a picture."""
+
 NOTEBOOK_DPI = 70
 """Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
 
@@ -263,7 +266,13 @@ def _label(axes: WCSAxes, wcs: WCS, *, last: bool) -> None:
 def to_png(figure: Figure, *, dpi: int | None = None) -> bytes:
     """PNG bytes of a figure, without the time of writing; at its own dots per inch unless `dpi` says otherwise."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi="figure" if dpi is None else dpi, metadata={"Software": "gammasurvey"})
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi="figure" if dpi is None else dpi,
+        metadata={"Software": "gammasurvey"},
+        pil_kwargs={"compress_level": COMPRESSION_LEVEL},
+    )
     return buffer.getvalue()
 
 
