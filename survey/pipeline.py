@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import Unit
 from cluster.head_start import head_start
+from cluster.imports import without_collections
 from cluster.object_store import check_stores
 from cluster.progress import listening, number
 from cluster.run import execute, storage_errors
@@ -105,11 +106,12 @@ def run(
     with contextlib.ExitStack() as ahead:
         engine = ahead.enter_context(head_start(layout.work, cluster, preload=PRELOAD))
         # Imported now, while workers start: these have most of the packages behind them.
-        from survey.capacity import check_capacity
-        from survey.events.problems import summary as summarise_problems
-        from survey.outputs import create_cube_store, create_map_stores, create_npred_store
-        from survey.publish import publish, publish_unfinished
-        from survey.survey_plan import make_plan
+        with without_collections():
+            from survey.capacity import check_capacity
+            from survey.events.problems import summary as summarise_problems
+            from survey.outputs import create_cube_store, create_map_stores, create_npred_store
+            from survey.publish import publish, publish_unfinished
+            from survey.survey_plan import make_plan
 
         plan = make_plan(settings, models=models)
         for line in (*plan.notes, *summarise_problems(plan.problems)):
