@@ -11,9 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import Unit
+from cluster.head_start import head_start
+from cluster.imports import without_collections
 from cluster.object_store import check_stores
 from cluster.progress import listening, number
 from cluster.run import execute, storage_errors
@@ -21,16 +23,16 @@ from cluster.status import RunStatus
 from cluster.status import status as workspace_status
 from cluster.watch import table
 from cluster.workspace import Workspace
-from survey.capacity import check_capacity
 from survey.changes import tell_changes
 from survey.config import SurveyConfig, load_config
 from survey.destination import check_writable, foreign_files
-from survey.events.problems import summary as summarise_problems
 from survey.layout import OWN_FILES, Layout
 from survey.products import Run
 from survey.refusal import Refusal
 from survey.run_page import write_run_page
-from survey.survey_plan import SurveyPlan, make_plan
+
+if TYPE_CHECKING:
+    from survey.survey_plan import SurveyPlan
 
 log = logging.getLogger(__name__)
 
@@ -94,47 +96,57 @@ def run(
         When a unit failed that is not a single observation: a tile, a map, a picture.
     """
     from survey.compiled import use_kernel_cache
-    from survey.outputs import create_cube_store, create_map_stores, create_npred_store
-    from survey.publish import publish, publish_unfinished
 
     if not any(Path(use_kernel_cache()).iterdir()):
         log.info("compiling kernels, which the first run on a machine does: about a minute, and times left look long")
     started = time.time()
     settings = load_config(config, overrides)
     _check_stores_of(settings)
-    plan = make_plan(settings, models=models)
-    for line in (*plan.notes, *summarise_problems(plan.problems)):
-        log.warning(line)
-    check_outdir(plan.layout, overwrite=overwrite)
-    check_capacity(plan, settings.cluster_config)
-    check_writable(plan.layout.outdir, "general.outdir")
-    workspace = Workspace(plan.layout.work)
-    with storage_errors(plan.layout.outdir), workspace.lock:
-        create_cube_store(plan, workspace, overwrite=overwrite)
-        create_map_stores(plan, workspace)
-        create_npred_store(plan, workspace)
-        changed = tell_changes(plan.layout.configuration, plan.config.as_dict())
-        units = units_of(plan)
-        publish_unfinished(plan, "running", changed=changed)
-        try:
-            with listening(listeners) as told:
-                outcomes = execute(
-                    units,
-                    workspace=workspace,
-                    config=settings.cluster_config,
-                    listeners=told,
-                    retry_failed=retry_failed,
-                    preload=PRELOAD,
-                )
-        except BaseException as stop:
-            # Where there is no room, or no store any more, there is no page; what stopped the run is what counts.
-            with contextlib.suppress(Exception):
-                reason = " ".join(str(stop).split()) or "interrupted"
-                write_run_page(plan.layout, publish_unfinished(plan, "stopped", reason=reason, changed=changed))
-            raise
-        publish(plan, outcomes, changed=changed, seconds=time.time() - started)
-        made = Run(plan.layout.outdir)
-        write_run_page(plan.layout, made.record)
+    layout, cluster = Layout(settings.general.outdir), settings.cluster_config
+    with contextlib.ExitStack() as ahead:
+        engine = ahead.enter_context(head_start(layout.work, cluster, preload=PRELOAD))
+        # Imported now, while workers start: these have most of the packages behind them.
+        with without_collections():
+            from survey.capacity import check_capacity
+            from survey.events.problems import summary as summarise_problems
+            from survey.outputs import create_cube_store, create_map_stores, create_npred_store
+            from survey.publish import publish, publish_unfinished
+            from survey.survey_plan import make_plan
+
+        plan = make_plan(settings, models=models)
+        for line in (*plan.notes, *summarise_problems(plan.problems)):
+            log.warning(line)
+        check_outdir(layout, overwrite=overwrite)
+        check_capacity(plan, cluster)
+        check_writable(layout.outdir, "general.outdir")
+        workspace = Workspace(layout.work)
+        with storage_errors(layout.outdir), workspace.lock:
+            create_cube_store(plan, workspace, overwrite=overwrite)
+            create_map_stores(plan, workspace)
+            create_npred_store(plan, workspace)
+            changed = tell_changes(layout.configuration, plan.config.as_dict())
+            units = units_of(plan)
+            publish_unfinished(plan, "running", changed=changed)
+            try:
+                with listening(listeners) as told, ahead.pop_all():
+                    outcomes = execute(
+                        units,
+                        workspace=workspace,
+                        config=cluster,
+                        engine=engine,
+                        listeners=told,
+                        retry_failed=retry_failed,
+                        preload=PRELOAD,
+                    )
+            except BaseException as stop:
+                # Where there is no room, or no store any more, there is no page; what stopped the run is what counts.
+                with contextlib.suppress(Exception):
+                    reason = " ".join(str(stop).split()) or "interrupted"
+                    write_run_page(layout, publish_unfinished(plan, "stopped", reason=reason, changed=changed))
+                raise
+            publish(plan, outcomes, changed=changed, seconds=time.time() - started)
+            made = Run(layout.outdir)
+            write_run_page(layout, made.record)
     if made.record["failed_units"]:
         advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
         raise RunFailed("\n".join([*made.record["failed_units"], advice]))
@@ -217,7 +229,9 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     """What a run of a configuration would do; nothing is run or written."""
     from cluster.plan import Plan, Settlement
     from survey.capacity import output_need, worker_need
+    from survey.events.problems import summary as summarise_problems
     from survey.reduction.graph import cube_bytes
+    from survey.survey_plan import make_plan
 
     settings = load_config(config, overrides)
     _check_stores_of(settings)
@@ -276,7 +290,8 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
     Refusal
         When the run would be refused.
     """
-    from survey.survey_plan import check_observations
+    from survey.events.problems import summary as summarise_problems
+    from survey.survey_plan import check_observations, make_plan
 
     settings = load_config(config, overrides)
     _check_stores_of(settings)

@@ -60,6 +60,7 @@ class DistributedEngine(ABC):
         self._closing = False
         self._abandoned = False
         self._held = contextlib.ExitStack()
+        self._drawing: threading.Thread | None = None
         self._names = (f"{uuid.uuid4().hex[:8]}-{n}" for n in itertools.count())
         self._environment = dict(os.environ)
         self._begun = time.time()
@@ -187,6 +188,9 @@ class DistributedEngine(ABC):
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
             if addresses:
                 wish = {"workers": [addresses[worker % len(addresses)]], "allow_other_workers": True}
+        if self._drawing is None and has_bokeh():
+            self._drawing = threading.Thread(target=_import_drawing, name="report-imports", daemon=True)
+            self._drawing.start()
         name = f"{function.__name__}-{next(self._names)}"
         future = client.submit(function, *args, key=name, priority=priority, pure=False, retries=0, **wish)
         self._futures[tag] = future
@@ -265,6 +269,8 @@ class DistributedEngine(ABC):
         """End all workers."""
         self._closing = True
         self._starter.join()
+        if self._drawing is not None:
+            self._drawing.join()
         self._futures.clear()
         client, self._client = self._client, None
         cluster, self._cluster = self._cluster, None
@@ -278,7 +284,11 @@ class DistributedEngine(ABC):
                 with contextlib.suppress(Exception):
                     self.end_cluster(cluster, now=now)
         self._held.close()
-        for name in self.environment():  # distributed sets these in this process to hand them on
+        self.restore_environment()
+
+    def restore_environment(self) -> None:
+        """Take back what distributed has set in this process to hand it on to workers."""
+        for name in self.environment():
             if name in self._environment:
                 os.environ[name] = self._environment[name]
             else:
@@ -294,6 +304,12 @@ class DistributedEngine(ABC):
 def has_bokeh() -> bool:
     """Whether what draws dashboards and reports is installed."""
     return importlib.util.find_spec("bokeh") is not None
+
+
+def _import_drawing() -> None:
+    """What the report will need, while the driver waits for workers anyway."""
+    with contextlib.suppress(Exception):  # then there will be no report
+        importlib.import_module("distributed.dashboard.components.scheduler")
 
 
 def _not_the_users(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import resource_tracker
 from typing import Any
 
-import psutil
-from distributed import LocalCluster, Status
+from distributed import LocalCluster, Nanny, Status
+from distributed.diskutils import DIR_LOCK_EXT
 from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
@@ -45,6 +45,7 @@ class Engine(DistributedEngine):
         # Python starts it with the first process that is spawned, and then lets SIGINT through in the thread that did so,
         # from which workers would have that.
         resource_tracker.ensure_running()
+        self._nannies: list[Nanny] = []
         super().__init__(config, preload=preload)
         if self.memory_limit is None:
             self.memory_limit = int(MEMORY_LIMIT / config.workers)
@@ -71,6 +72,7 @@ class Engine(DistributedEngine):
             "scheduler_kwargs": {} if address else {"dashboard_address": "127.0.0.1:0"},
             # Workers serve their state too; nobody but this machine need see it.
             "worker_dashboard_address": "127.0.0.1:0",
+            "worker_class": self._nanny_class(),
             **({"security": credentials, "protocol": "tls://"} if credentials is not None else {}),
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
@@ -87,17 +89,47 @@ class Engine(DistributedEngine):
     def _started(self, options: Mapping[str, Any]) -> LocalCluster:
         """A worker that dies or hangs while it starts takes the whole cluster with it: that one is started again."""
         for left in reversed(range(STARTS)):
-            known = {child.pid for child in psutil.Process().children()}
-            hangs = threading.Timer(STARTED_IN, _end_workers_but, (known,))
+            self._nannies.clear()
+            hangs = threading.Timer(STARTED_IN, self._kill_workers)
             hangs.start()
             try:
                 return LocalCluster(**options)
             except RuntimeError:
-                if not left:
+                if not left or self._closing:
                     raise
             finally:
                 hangs.cancel()
         raise AssertionError
+
+    def _nanny_class(self) -> type[Nanny]:
+        """Nannies that this engine knows of before their workers are up, which is when Dask tells."""
+        known, dashboard = self._nannies, bool(self.config.dashboard)
+
+        class KnownNanny(Nanny):
+            def __init__(self, *given: Any, **named: Any) -> None:
+                # Dask gives a dashboard to each worker that serves its state; they need not import bokeh for none.
+                super().__init__(*given, **{**named, "dashboard": dashboard})
+                known.append(self)
+
+        return KnownNanny
+
+    def _kill_workers(self) -> None:
+        for pid in [nanny.pid for nanny in self._nannies]:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def await_processes(self) -> None:
+        """Wait until the processes of all workers are there, though not yet up.
+
+        Dask leaves what it gives them in the environment of this process. It is taken back here, so that nothing that is
+        imported while they start sees it.
+        """
+        while self._starter.is_alive():
+            if sum(nanny.pid is not None for nanny in list(self._nannies)) >= self.config.workers:
+                break
+            self._starter.join(0.01)
+        self.restore_environment()
 
     def wait(self, timeout: float) -> list[Completion]:
         """Tasks that ended since the last call."""
@@ -136,26 +168,30 @@ class Engine(DistributedEngine):
                 self._cluster.workers.pop(name, None)
             await self._cluster._correct_state()
 
+    def close(self, *, now: bool = False) -> None:
+        """End all workers; those that are just being started are not waited for when it is `now`."""
+        self._closing = True
+        while now and self._starter.is_alive():
+            self._kill_workers()
+            self._starter.join(0.05)
+        super().close(now=now)
+
     def end_cluster(self, cluster: LocalCluster, *, now: bool) -> None:
-        """End the workers: politely, or at once."""
+        """End the workers at once: what lasts has been written when a unit ends, and to go politely takes them a second."""
         if self._replacing is not None:
             self._replacing.cancel()
-        if now:
-            for nanny in list(cluster.workers.values()):
-                pid = nanny.pid
-                nanny.status = Status.closing_gracefully  # so that it does not start the worker again
-                if pid is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+        folders = []
+        for nanny in list(cluster.workers.values()):
+            pid = nanny.pid
+            folders.append(nanny.worker_dir)
+            nanny.status = Status.closing_gracefully  # so that it does not start the worker again
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         cluster.close(timeout=10)
-
-
-def _end_workers_but(known: Collection[int]) -> None:
-    """End the workers that this process has started, but for some of its children."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.pid not in known and any("spawn_main" in word for word in child.cmdline()):
-                child.kill()
+        for folder in filter(None, folders):
+            with contextlib.suppress(FileNotFoundError):  # beside the folder, which its nanny removes
+                os.unlink(f"{folder}{DIR_LOCK_EXT}")
 
 
 def _has_ended(nanny: Any) -> bool:

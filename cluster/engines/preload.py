@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from cluster.imports import without_collections
+
 
 @click.command()
 @click.argument("modules", default="")
 def dask_setup(worker: Any, modules: str) -> None:
     """Import modules; one that cannot be imported is left to the unit that needs it, which will say so."""
-    for module in filter(None, modules.split(",")):
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
+    with without_collections():
+        for module in filter(None, modules.split(",")):
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import quad
 from scipy.special import erf, erfc
 
 from survey.models.parameters import Parameter
@@ -104,6 +103,8 @@ def _disk_solid_angle(major: float, eccentricity: float) -> float:
     def slice_area(angle: float) -> float:
         axis = np.radians(major) * minor / np.hypot(np.radians(major) * np.sin(angle), minor * np.cos(angle))
         return float(2 * np.sin(axis / 2) ** 2)
+
+    from scipy.integrate import quad  # which brings most of scipy: too much for every worker to import
 
     return float(4 * quad(slice_area, 0, np.pi / 2, epsrel=1e-10)[0])
 
