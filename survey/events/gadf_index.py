@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -168,7 +169,8 @@ def _read_rows(table: BinaryTable) -> dict[str, list[Any]]:
                 raise FitsError(f"OBS_ID has elements of type {values.dtype}, expected whole numbers")
             rows[name] = values.tolist()
         else:
-            rows[name] = [str(value).strip() for value in values.tolist()]
+            # few differ, but for names of files and checksums
+            rows[name] = [sys.intern(str(value).strip()) for value in values.tolist()]
     return rows
 
 
@@ -255,7 +257,7 @@ def _locations(
 ) -> tuple[HduLocation, ...]:
     found: dict[str, HduLocation] = {}
     for i in members:
-        kind = rows["HDU_TYPE"][i].lower()
+        kind = sys.intern(rows["HDU_TYPE"][i].lower())
         if kind not in TYPES:
             report.warning(f"HDU_TYPE {kind!r} is not known and was ignored")
             continue
@@ -266,7 +268,9 @@ def _locations(
                 expected="a path inside it, or below observations.roots" if "outside" in wrong else None,
             )
             continue
-        location = HduLocation(kind, rows["HDU_CLASS"][i].lower(), file, rows["HDU_NAME"][i], rows["MD5"][i])
+        location = HduLocation(
+            kind, sys.intern(rows["HDU_CLASS"][i].lower()), file, rows["HDU_NAME"][i], rows["MD5"][i]
+        )
         if kind in found:
             first = found[kind]
             report.error(f"duplicate {kind}: {first.file} [{first.hdu}] and {location.file} [{location.hdu}]")
