@@ -24,9 +24,7 @@ COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee
 """Of the stages, told apart by most eyes (P. Tol's bright scheme, and two of his light one)."""
 
 
-def write_run_page(
-    layout: Layout, record: Mapping[str, Any], outcomes: Mapping[str, Outcome] | None = None
-) -> None:
+def write_run_page(layout: Layout, record: Mapping[str, Any], outcomes: Mapping[str, Outcome] | None = None) -> None:
     """Write the page of a run that has ended, or was stopped.
 
     Parameters
