@@ -82,10 +82,11 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     base = _base(folder, hdu, report)
     allowed = [base, folder, *roots]
     obs_path = find_index(folder, path.name.split(".")[0].replace("hdu", "obs", 1)) or find_index(folder, OBS_INDEX)
-    table, header, records = _observation_records(obs_path, index_hdu, report)
+    table, records = _observation_records(obs_path, index_hdu, report)
     sources: list[ObservationSource] = []
     name = store_name(folder)
     files = _Files(base, folder, allowed)
+    root = str(files.root)
     groups = _groups(rows)
     doubtful = {problem.obs_id for problem in report.errors}
     for (obs_id, event_type), members in groups.items():
@@ -99,9 +100,8 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
         locations = _locations(rows, members, files, here)
         if len(report.errors) > before:
             continue
-        record = {**header, **records.get(obs_id, {})}
         identity = "-".join(part for part in (name, str(obs_id), event_type) if part)
-        sources.append(ObservationSource(identity, obs_id, "gadf", str(files.root), locations, record))
+        sources.append(ObservationSource(identity, obs_id, "gadf", root, locations, records.get(obs_id, {})))
     listed = {obs_id for obs_id, _ in groups}
     for obs_id in records:
         if obs_id not in listed:
@@ -110,7 +110,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     if table is None:
         sources = records_of_events(sources)
     good = {source.obs_id for source in sources}
-    rejected = {obs_id: {**header, **record} for obs_id, record in records.items() if obs_id not in good}
+    rejected = {obs_id: record for obs_id, record in records.items() if obs_id not in good}
     return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected)
 
 
@@ -284,11 +284,11 @@ def _locations(
 
 def _observation_records(
     path: Path | None, index_hdu: int | None, report: Report
-) -> tuple[Table | None, dict[str, HeaderValue], dict[int, dict[str, HeaderValue]]]:
-    """The observation index: its table, the keywords of its header that all observations share, its rows."""
+) -> tuple[Table | None, dict[int, dict[str, HeaderValue]]]:
+    """The observation index: its table, and its rows, after the keywords of its header that all observations share."""
     if path is None:
         report.warning("there is no observation index beside it, its columns are read from the event files")
-        return None, {}, {}
+        return None, {}
     file = _open(path)
     candidates = [hdu for hdu in file.tables if "OBS_ID" in _column_names(hdu) and "HDU_TYPE" not in _column_names(hdu)]
     hdu = _choose(path, candidates, index_hdu if len(candidates) > 1 else None)
@@ -304,9 +304,11 @@ def _observation_records(
     for name in ("TSTART", "TSTOP"):
         if name in table.colnames and table[name].dtype == np.float32:
             here.warning("is float32: good to half a minute only", keyword=name)
+    header = {key: hdu.header[key] for key in COMMON if key in hdu.header}
     records: dict[int, dict[str, HeaderValue]] = {}
-    for record in plain_rows(table):
-        obs_id = int(record["OBS_ID"])
+    for row in plain_rows(table):
+        record = {**header, **row}
+        obs_id = int(row["OBS_ID"])
         first = records.setdefault(obs_id, record)
         if first is record:
             continue
@@ -316,7 +318,7 @@ def _observation_records(
             doubled.warning("has two equal rows in the observation index, the first is taken")
         else:
             doubled.error("has two rows in the observation index, and they differ", expected="one")
-    return table, {key: hdu.header[key] for key in COMMON if key in hdu.header}, records
+    return table, records
 
 
 def read_table(table: BinaryTable) -> Table:

@@ -41,7 +41,7 @@ class HduLocation(NamedTuple):
     md5: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObservationSource:
     """One observation that can be loaded.
 
