@@ -119,9 +119,10 @@ def figures(config: Mapping[str, Any]) -> dict[str, Any]:
     begun = time.time()
     run = survey.run(config, listeners=[watch])
     ended = time.time()
+    # Before the records are read for what follows, which no run does.
+    own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     outcomes = {slot: one.as_fresh() for slot, one in recorded(Workspace(run.layout.work)).items()}
     timings = run.record["timings"]
-    own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     between = gaps(outcomes, watch.batch)
     first, last = between.pop("first"), between.pop("last")
     work = sizes(config)

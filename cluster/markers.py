@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -62,14 +63,14 @@ def decode(data: bytes) -> tuple[str, Outcome] | None:
         outcome = Outcome(
             status=status,
             key=record["key"],
-            result=record["result"],
+            returned=_text(record["result"]),
             reason=record.get("reason", ""),
             seconds=record["seconds"],
             peak_memory=record["peak_memory"],
             read=record.get("read", 0),
             written=record.get("written", 0),
             started=record["started"],
-            worker=record["worker"],
+            worker=sys.intern(record["worker"]),  # few workers have many records
             fresh=False,
         )
         return record["slot"], outcome
@@ -77,8 +78,8 @@ def decode(data: bytes) -> tuple[str, Outcome] | None:
         return None
 
 
-def result_of(value: Any) -> dict[str, Any] | None:
-    """What a unit's function returned, as its marker will give it back.
+def returned(value: Any) -> str:
+    """What a unit's function returned, as JSON.
 
     NumPy scalars become plain numbers.
 
@@ -87,11 +88,13 @@ def result_of(value: Any) -> dict[str, Any] | None:
     TypeError
         When the value is not a mapping or None, or holds something that JSON does not.
     """
-    if value is None:
-        return None
-    if not isinstance(value, dict):
+    if not (value is None or isinstance(value, dict)):
         raise TypeError(f"a unit's function returns a dict or None, found {type(value).__name__}")
-    return json.loads(json.dumps(value, default=_plain))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=_plain, separators=(",", ":"), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

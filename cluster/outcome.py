@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,8 +19,8 @@ class Outcome:
     """done: ran now; skipped: done by an earlier run; set_aside: its input is bad; failed: error or lost worker."""
     key: str
     """Effective key: the unit's own and how its dependencies ended."""
-    result: dict[str, Any] | None = None
-    """What the function returned, as JSON gives it back; when set aside, what its exception had to say, or None."""
+    returned: str = "null"
+    """`result` as JSON: the driver of a large run holds a hundred thousand of them, and they are smallest as text."""
     reason: str = ""
     """Why it was set aside or failed, one line."""
     seconds: float = 0.0
@@ -36,6 +37,12 @@ class Outcome:
     """Where it ran, as host:pid."""
     fresh: bool = True
     """True when it ended in this run, False when an earlier run's record was found."""
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the function returned, as JSON gives it back; when set aside, what its exception had to say, or None."""
+        result: dict[str, Any] | None = json.loads(self.returned)
+        return result
 
     def as_fresh(self) -> Outcome:
         """The same, as ended in this run: its worker wrote the record and was lost before it could report."""

@@ -14,7 +14,7 @@ from typing import Any
 from cluster.errors import PlanError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One piece of work that happens once.
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from cluster import memory
 from cluster.errors import ClusterError, DiskFull, PlanError, SetAside, StorageError
-from cluster.markers import result_of
+from cluster.markers import returned
 from cluster.object_store import explain, is_remote
 from cluster.outcome import Outcome
 from cluster.traffic import moved
@@ -137,10 +137,10 @@ def _run(workspace: Workspace, item: Item) -> Report:
     trace = ""
     try:
         extra = {} if item.done is None else {"done": item.done}
-        ended = outcome("done", result=result_of(function(**item.arguments, **extra)))
+        ended = outcome("done", returned=returned(function(**item.arguments, **extra)))
     except (Exception, SystemExit) as error:
         if sets_aside(error):
-            ended = outcome("set_aside", reason=str(error), result=result_of(getattr(error, "result", None)))
+            ended = outcome("set_aside", reason=str(error), returned=returned(getattr(error, "result", None)))
             workspace.record(item.slot, ended)
             return Report(item.slot, ended)
         full = disk_full(error)

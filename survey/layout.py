@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 OWN_FILES = frozenset(
@@ -91,11 +92,11 @@ class Layout:
 
     def prepared(self, identity: str) -> str:
         """An observation on the survey's axes."""
-        return self._join(".survey", "prepared", f"{identity}.prepared")
+        return sys.intern(self._join(".survey", "prepared", f"{identity}.prepared"))  # many units name it
 
     def norm(self, identity: str) -> str:
         """The background fit of an observation."""
-        return self._join(".survey", "norms", f"{identity}.json")
+        return sys.intern(self._join(".survey", "norms", f"{identity}.json"))
 
     def partial(self, tile: str, part: int) -> str:
         """Sum of one part of a tile's observations."""

@@ -146,7 +146,7 @@ def run(
                 raise
             publish(plan, outcomes, changed=changed, seconds=time.time() - started)
             made = Run(layout.outdir)
-            write_run_page(layout, made.record)
+            write_run_page(layout, made.record, outcomes)
     if made.record["failed_units"]:
         advice = f"what is done is kept in {made.outdir}: run again with --retry-failed when the cause is mended"
         raise RunFailed("\n".join([*made.record["failed_units"], advice]))

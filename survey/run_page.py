@@ -24,7 +24,7 @@ COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee
 """Of the stages, told apart by most eyes (P. Tol's bright scheme, and two of his light one)."""
 
 
-def write_run_page(layout: Layout, record: Mapping[str, Any]) -> None:
+def write_run_page(layout: Layout, record: Mapping[str, Any], outcomes: Mapping[str, Outcome] | None = None) -> None:
     """Write the page of a run that has ended, or was stopped.
 
     Parameters
@@ -33,16 +33,18 @@ def write_run_page(layout: Layout, record: Mapping[str, Any]) -> None:
         Where the run is.
     record : mapping
         Its ``run.json``.
+    outcomes : mapping, optional
+        How all its units ended, by slot; without it the records of those that did are read.
     """
-    urls.write_bytes(layout.page, run_page(layout, record).encode())
+    urls.write_bytes(layout.page, run_page(layout, record, outcomes).encode())
 
 
-def run_page(layout: Layout, record: Mapping[str, Any]) -> str:
-    """The page, as HTML."""
+def run_page(layout: Layout, record: Mapping[str, Any], outcomes: Mapping[str, Outcome] | None = None) -> str:
+    """The page, as HTML; see `write_run_page`."""
     from jinja2 import Environment
 
     workspace = Workspace(layout.work)
-    ended = recorded(workspace)
+    ended = recorded(workspace) if outcomes is None else outcomes
     ran = {slot: outcome for slot, outcome in ended.items() if outcome.started > 0}
     drivers = workspace.driver_memory()
     clock = Clock.of([(one.started, one.started + one.seconds) for one in ran.values()])

@@ -36,6 +36,9 @@ _ICON = re.compile(r'<link rel="shortcut icon"[^>]*>')
 BATCHES_PER_THREAD = 4
 """Tasks submitted ahead for each thread: enough that none waits for the driver, few enough to adapt."""
 
+RECENT_MESSAGES = 10
+"""Messages to each worker that the scheduler remembers."""
+
 
 class DistributedEngine(ABC):
     """Tasks as futures of a `distributed` client."""
@@ -107,7 +110,9 @@ class DistributedEngine(ABC):
 
     def lasting(self) -> dict[str, Any]:
         """Dask's settings that are read in this process for as long as the cluster runs."""
-        return {}
+        # What was sent to each worker last, which a scheduler keeps for debugging: whole batches, so with all that is needed
+        # to run them, and it grows with the run up to that length.
+        return {"distributed.admin.low-level-log-length": RECENT_MESSAGES}
 
     def environment(self) -> Mapping[str, str]:
         """Environment of workers, set before they start so that libraries see it."""

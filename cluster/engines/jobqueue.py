@@ -159,7 +159,7 @@ class JobQueueEngine(DistributedEngine):
 
     def lasting(self) -> dict[str, Any]:
         """How long Dask waits for a lost worker to come back, which that of a job hardly does, before it submits another."""
-        return {"distributed.deploy.lost-worker-timeout": LOST}
+        return {**super().lasting(), "distributed.deploy.lost-worker-timeout": LOST}
 
     def wait(self, timeout: float) -> list[Completion]:
         """Tasks that ended since the last call."""

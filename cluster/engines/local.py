@@ -84,7 +84,7 @@ class Engine(DistributedEngine):
         A nanny whose worker is away when this is over, because it starts slowly or has died once more, would be closed and
         never replaced: nannies bring their workers back however long it takes.
         """
-        return {"distributed.deploy.lost-worker-timeout": LOST}
+        return {**super().lasting(), "distributed.deploy.lost-worker-timeout": LOST}
 
     def _started(self, options: Mapping[str, Any]) -> LocalCluster:
         """A worker that dies or hangs while it starts takes the whole cluster with it: that one is started again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,10 +82,11 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     base = _base(folder, hdu, report)
     allowed = [base, folder, *roots]
     obs_path = find_index(folder, path.name.split(".")[0].replace("hdu", "obs", 1)) or find_index(folder, OBS_INDEX)
-    table, header, records = _observation_records(obs_path, index_hdu, report)
+    table, records = _observation_records(obs_path, index_hdu, report)
     sources: list[ObservationSource] = []
     name = store_name(folder)
     files = _Files(base, folder, allowed)
+    root = str(files.root)
     groups = _groups(rows)
     doubtful = {problem.obs_id for problem in report.errors}
     for (obs_id, event_type), members in groups.items():
@@ -98,9 +100,8 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
         locations = _locations(rows, members, files, here)
         if len(report.errors) > before:
             continue
-        record = {**header, **records.get(obs_id, {})}
         identity = "-".join(part for part in (name, str(obs_id), event_type) if part)
-        sources.append(ObservationSource(identity, obs_id, "gadf", str(files.root), locations, record))
+        sources.append(ObservationSource(identity, obs_id, "gadf", root, locations, records.get(obs_id, {})))
     listed = {obs_id for obs_id, _ in groups}
     for obs_id in records:
         if obs_id not in listed:
@@ -109,7 +110,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     if table is None:
         sources = records_of_events(sources)
     good = {source.obs_id for source in sources}
-    rejected = {obs_id: {**header, **record} for obs_id, record in records.items() if obs_id not in good}
+    rejected = {obs_id: record for obs_id, record in records.items() if obs_id not in good}
     return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected)
 
 
@@ -168,7 +169,8 @@ def _read_rows(table: BinaryTable) -> dict[str, list[Any]]:
                 raise FitsError(f"OBS_ID has elements of type {values.dtype}, expected whole numbers")
             rows[name] = values.tolist()
         else:
-            rows[name] = [str(value).strip() for value in values.tolist()]
+            # few differ, but for names of files and checksums
+            rows[name] = [sys.intern(str(value).strip()) for value in values.tolist()]
     return rows
 
 
@@ -255,7 +257,7 @@ def _locations(
 ) -> tuple[HduLocation, ...]:
     found: dict[str, HduLocation] = {}
     for i in members:
-        kind = rows["HDU_TYPE"][i].lower()
+        kind = sys.intern(rows["HDU_TYPE"][i].lower())
         if kind not in TYPES:
             report.warning(f"HDU_TYPE {kind!r} is not known and was ignored")
             continue
@@ -266,7 +268,9 @@ def _locations(
                 expected="a path inside it, or below observations.roots" if "outside" in wrong else None,
             )
             continue
-        location = HduLocation(kind, rows["HDU_CLASS"][i].lower(), file, rows["HDU_NAME"][i], rows["MD5"][i])
+        location = HduLocation(
+            kind, sys.intern(rows["HDU_CLASS"][i].lower()), file, rows["HDU_NAME"][i], rows["MD5"][i]
+        )
         if kind in found:
             first = found[kind]
             report.error(f"duplicate {kind}: {first.file} [{first.hdu}] and {location.file} [{location.hdu}]")
@@ -280,11 +284,11 @@ def _locations(
 
 def _observation_records(
     path: Path | None, index_hdu: int | None, report: Report
-) -> tuple[Table | None, dict[str, HeaderValue], dict[int, dict[str, HeaderValue]]]:
-    """The observation index: its table, the keywords of its header that all observations share, its rows."""
+) -> tuple[Table | None, dict[int, dict[str, HeaderValue]]]:
+    """The observation index: its table, and its rows, after the keywords of its header that all observations share."""
     if path is None:
         report.warning("there is no observation index beside it, its columns are read from the event files")
-        return None, {}, {}
+        return None, {}
     file = _open(path)
     candidates = [hdu for hdu in file.tables if "OBS_ID" in _column_names(hdu) and "HDU_TYPE" not in _column_names(hdu)]
     hdu = _choose(path, candidates, index_hdu if len(candidates) > 1 else None)
@@ -300,9 +304,11 @@ def _observation_records(
     for name in ("TSTART", "TSTOP"):
         if name in table.colnames and table[name].dtype == np.float32:
             here.warning("is float32: good to half a minute only", keyword=name)
+    header = {key: hdu.header[key] for key in COMMON if key in hdu.header}
     records: dict[int, dict[str, HeaderValue]] = {}
-    for record in plain_rows(table):
-        obs_id = int(record["OBS_ID"])
+    for row in plain_rows(table):
+        record = {**header, **row}
+        obs_id = int(row["OBS_ID"])
         first = records.setdefault(obs_id, record)
         if first is record:
             continue
@@ -312,7 +318,7 @@ def _observation_records(
             doubled.warning("has two equal rows in the observation index, the first is taken")
         else:
             doubled.error("has two rows in the observation index, and they differ", expected="one")
-    return table, {key: hdu.header[key] for key in COMMON if key in hdu.header}, records
+    return table, records
 
 
 def read_table(table: BinaryTable) -> Table:

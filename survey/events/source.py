@@ -41,7 +41,7 @@ class HduLocation(NamedTuple):
     md5: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObservationSource:
     """One observation that can be loaded.
 
@@ -88,12 +88,8 @@ class ObservationSource:
         return replace(self, windows=tuple(windows))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}  # asdict copies deeply: slow for 10^5
-        values["hdus"] = [list(location) for location in self.hdus]
-        values["record"] = dict(self.record)
-        values["windows"] = [list(window) for window in self.windows]
-        return values
+        """Values for JSON and pickle, shared with this source: a plan has a hundred thousand, and copies would cost."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ObservationSource:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,16 +26,18 @@ HEAVY_TILE = 400
 """Observations on a tile above which it is split into parts of about half as many."""
 
 STAGES = "survey.reduction.stages"
+PREPARE, FIT = f"{STAGES}:prepare_observation", f"{STAGES}:fit_background_norm"
+REDUCE, ADD = f"{STAGES}:reduce_tile", f"{STAGES}:add_parts"
 
 
 def observation_slot(identity: str) -> str:
     """Slot in which an observation is prepared."""
-    return f"{OBSERVATIONS}/{identity}"
+    return sys.intern(f"{OBSERVATIONS}/{identity}")  # many units name it
 
 
 def background_slot(identity: str) -> str:
     """Slot in which an observation's background is fitted."""
-    return f"{BACKGROUND}/{identity}"
+    return sys.intern(f"{BACKGROUND}/{identity}")
 
 
 def observation_units(plan: SurveyPlan) -> Iterator[Unit]:
@@ -45,13 +49,13 @@ def observation_units(plan: SurveyPlan) -> Iterator[Unit]:
         yield Unit(
             slot=observation_slot(source.identity),
             key=unit_key(OBSERVATIONS, STAGE_VERSIONS[OBSERVATIONS], inputs, config),
-            function=f"{STAGES}:prepare_observation",
+            function=PREPARE,
             arguments={
                 "source": source.as_dict(),
                 "grid": grid,
                 "axes": axes,
                 "settings": settings,
-                "footprint": list(footprint),
+                "footprint": footprint,
                 "out": plan.layout.prepared(source.identity),
             },
         )
@@ -79,7 +83,7 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
         yield Unit(
             slot=background_slot(source.identity),
             key=unit_key(BACKGROUND, STAGE_VERSIONS[BACKGROUND], source.identity, config),
-            function=f"{STAGES}:fit_background_norm",
+            function=FIT,
             arguments={
                 "prepared": plan.layout.prepared(source.identity),
                 "slot": slot,
@@ -114,30 +118,31 @@ def tile_units(plan: SurveyPlan) -> Iterator[Unit]:
     fitted = fits_background(plan)
     fit_decides = fitted and plan.config.datasets.background.on_failure == "set_aside"
     plain = tuple(name for name in plan.variables if name != "background")
+    # An observation is on several tiles, and is the same object for all of them: there are many.
+    members = _members(plan, with_fit=False, wait_for_fit=fit_decides)
+    background = _members(plan, with_fit=fitted, wait_for_fit=fitted) if "background" in plan.variables else None
     for tile, numbers in plan.tiles.items():
-        identities = [plan.sources[number].identity for number in numbers]
-        yield from _units_of_tile(plan, TILES, tile, identities, plain, with_fit=False, wait_for_fit=fit_decides)
-        if "background" in plan.variables:
-            yield from _units_of_tile(
-                plan, BACKGROUND_TILES, tile, identities, ("background",), with_fit=fitted, wait_for_fit=fitted
-            )
+        yield from _units_of_tile(plan, TILES, tile, [members[number] for number in numbers], plain)
+        if background is not None:
+            observations = [background[number] for number in numbers]
+            yield from _units_of_tile(plan, BACKGROUND_TILES, tile, observations, ("background",))
+
+
+def _members(plan: SurveyPlan, *, with_fit: bool, wait_for_fit: bool) -> list[list[Any]]:
+    """Each observation as tiles add it, see `survey.reduction.stages.reduce_tile`."""
+    members: list[list[Any]] = []
+    for source in plan.sources:
+        identity = source.identity
+        slots = [observation_slot(identity)] + ([background_slot(identity)] if wait_for_fit else [])
+        norm = plan.layout.norm(identity) if with_fit else None
+        members.append([identity, slots, plan.layout.prepared(identity), norm])
+    return members
 
 
 def _units_of_tile(
-    plan: SurveyPlan,
-    stage: str,
-    tile: Tile,
-    identities: Iterable[str],
-    variables: tuple[str, ...],
-    *,
-    with_fit: bool,
-    wait_for_fit: bool,
+    plan: SurveyPlan, stage: str, tile: Tile, observations: list[list[Any]], variables: tuple[str, ...]
 ) -> Iterator[Unit]:
-    observations: list[Any] = []
-    for identity in sorted(identities):
-        slots = [observation_slot(identity)] + ([background_slot(identity)] if wait_for_fit else [])
-        norm = plan.layout.norm(identity) if with_fit else None
-        observations.append([identity, slots, plan.layout.prepared(identity), norm])
+    observations = sorted(observations, key=itemgetter(0))
     common = {"cube": plan.cube, "grid": plan.grid.key(), "axes": plan.axes.key(), "tile": tile.name}
     config = {"grid": plan.grid.key(), "axes": plan.axes.key(), "variables": list(variables)}
     version = STAGE_VERSIONS[stage]
@@ -151,7 +156,7 @@ def _units_of_tile(
                 {"tile": tile.name, "observations": [[*one[:2], one[3] is not None] for one in members]},
                 config,
             ),
-            function=f"{STAGES}:reduce_tile",
+            function=REDUCE,
             arguments={**common, "observations": members, "variables": list(variables), "partial": partial},
             after=tuple(sorted({slot for _, slots, _, _ in members for slot in slots})),
             cost=float(max(1, len(members))),
@@ -173,7 +178,7 @@ def _units_of_tile(
     yield Unit(
         slot=f"{stage}/{tile.name}",
         key=unit_key(stage, version, {"tile": tile.name, "parts": slots}, config),
-        function=f"{STAGES}:add_parts",
+        function=ADD,
         arguments={**common, "parts": urls, "variables": list(variables)},
         after=tuple(slots),
     )

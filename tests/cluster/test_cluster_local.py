@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import cluster_jobs
@@ -21,6 +23,7 @@ from cluster import ConfigError, DiskFull, Unit, unit_key
 from cluster.config import ClusterConfig
 from cluster.engines import local
 from cluster.engines.base import open_engine
+from cluster.engines.distributed import RECENT_MESSAGES
 from cluster.evaluate import Evaluator, evaluate
 from cluster.events import UnitEnded, WorkerLost
 from cluster.run import execute
@@ -66,6 +69,26 @@ def test_workers_and_batches_change_no_byte(tmp_path, engine):
             assert len(written[slot.replace("/", "_")]) <= outcome.written < 10_000
         # a tile reads the files of its five observations
         assert all(outcome.read > 5 * 3 for _, outcome in outcomes.of_stage("tile"))
+
+
+def test_what_was_sent_to_workers_is_not_kept(engine):
+    """Scheduler and client are in this process: they must not hold the arguments of all units so far."""
+    sent, size = 60, 50_000
+    engine.client()
+    tracemalloc.start()
+    try:
+        for number in range(sent):
+            engine.submit(f"memory-{number}", len, os.urandom(size))
+        ended = []
+        while len(ended) < sent:
+            ended += engine.wait(1.0)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [completion.value for completion in ended] == [size] * sent
+    # the last messages to the scheduler and to each of two workers, and what is imported with the first task
+    assert kept < 3 * RECENT_MESSAGES * size + 1_000_000
 
 
 def test_a_poisonous_unit_is_set_aside_and_its_batch_survives(tmp_path, engine):

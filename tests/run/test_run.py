@@ -220,7 +220,7 @@ def test_all_that_is_asked_for_cannot_be_opened(gap):
 def test_pictures_that_are_not_asked_for_any_more_go(run):
     folder = Path(run.outdir) / "maps"
     (folder / "mine.png").write_bytes(b"")
-    outcome = Outcome("done", "key", result={"files": ["counts.fits", "counts.png"]})
+    outcome = Outcome("done", "key", returned='{"files": ["counts.fits", "counts.png"]}')
     remove_old_pictures(run.layout, Outcomes({"pictures/counts": outcome}))
     assert {path.name for path in folder.iterdir()} == {"counts.fits", "counts.png", "mine.png"}
 
