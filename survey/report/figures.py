@@ -17,7 +17,6 @@ from astropy.wcs import WCS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from survey.report.panels import DPI, WIDTH, Panels, is_all_sky
@@ -74,16 +73,28 @@ NOTEBOOK_DPI = 70
 """Dots per inch of a picture in a notebook, whose column is about 700 pixels wide."""
 
 
+LEFT, RIGHT, BOTTOM, TOP, BETWEEN = 0.95, 1.25, 0.65, 0.5, 0.45
+"""Inches around the panels of a map, for its labels and its colour bar, and between two panels."""
+TALLEST, NARROWEST = 8.0, 6.0
+"""Inches: of a panel at most, of a picture at least."""
+BAR, BESIDE, BESIDE_SKY = 0.18, 0.2, 0.4
+"""Inches: width of the colour bar, and its distance from the panels or from the labels of all the sky."""
+
+
 class Picture(Figure):
-    """A figure with its Agg canvas attached, which notebooks show; nothing global is touched."""
+    """A figure with its Agg canvas attached, which notebooks show; nothing global is touched.
+
+    Everything in it has its place in inches: to let matplotlib find places takes longer than to draw.
+    """
 
     def __init__(self, width: float, height: float, dpi: int) -> None:
-        super().__init__(figsize=(width, height), dpi=dpi, layout="constrained")
-        # room above the title, which the layout does not see
-        engine = self.get_layout_engine()
-        assert isinstance(engine, ConstrainedLayoutEngine)
-        engine.set(rect=(0.0, 0.0, 1.0, 1.0 - 0.12 / height))
+        super().__init__(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(self)
+
+    def place(self, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """A rectangle in inches as matplotlib takes it, in parts of the figure."""
+        across, up = self.get_size_inches()
+        return left / across, bottom / up, width / across, height / up
 
     def _repr_png_(self) -> bytes:
         return to_png(self, dpi=NOTEBOOK_DPI)
@@ -190,14 +201,20 @@ def draw_panels(
     style = STYLES.get(name, Style())
     norm = _norm(samples, style.scale)
     strips, step, rows = panels.strips, panels.step, panels.shape[0]
-    height = float(np.clip(8.0 * rows / panels.widest, 1.2 if len(strips) > 1 else 2.4, 9.0))
-    figure = Picture(WIDTH, (height + (0.25 if len(strips) > 1 else 0.0)) * len(strips) + 1.0, dpi)
+    ratio = 0.5 if is_all_sky(wcs) else rows / panels.widest
+    height = min(ratio * (WIDTH - LEFT - RIGHT), TALLEST)
+    width = height / ratio
+    aside = max(0.0, NARROWEST - LEFT - width - RIGHT) / 2
+    tall = len(strips) * (height + BETWEEN) - BETWEEN
+    figure = Picture(LEFT + width + RIGHT + 2 * aside, BOTTOM + tall + TOP, dpi)
     drawn = []
     for number, columns in enumerate(strips):
         place = wcs.deepcopy()
         place.wcs.crpix = np.asarray(place.wcs.crpix) - [columns.start, 0]
         frame = EllipticalFrame if is_all_sky(wcs) else RectangularFrame
-        axes = figure.add_subplot(len(strips), 1, number + 1, projection=place, frame_class=frame)
+        bottom = BOTTOM + (len(strips) - 1 - number) * (height + BETWEEN)
+        where = figure.place(LEFT + aside, bottom, width, height)
+        axes = figure.add_axes(where, projection=place, frame_class=frame)
         shown = samples[:, panels.drawn(columns)]
         image = axes.imshow(
             shown,
@@ -218,13 +235,15 @@ def draw_panels(
             except (ValueError, AttributeError, NotImplementedError):
                 continue  # a region that the projection cannot show is left out of the picture, never out of the analysis
         drawn.append(axes)
-    colour_bar = figure.colorbar(image, ax=drawn, orientation="vertical", pad=0.02, fraction=0.05, shrink=0.9)
+    beside = BESIDE_SKY if is_all_sky(wcs) else BESIDE
+    where = figure.place(LEFT + aside + width + beside, BOTTOM, BAR, tall)
+    colour_bar = figure.colorbar(image, cax=figure.add_axes(where))
     colour_bar.set_label(unit or style.label)
     if isinstance(norm, AsinhNorm):
         ticks = _round_ticks(norm)
         colour_bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
         colour_bar.minorticks_off()
-    drawn[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=12)
+    drawn[0].set_title(title[:1].upper() + title[1:], fontsize=11, pad=10)
     return figure
 
 
@@ -300,7 +319,7 @@ def draw_significance_histogram(
         Pixels per bin of the whole map, for comparison.
     """
     figure = Picture(7.0, 5.0, dpi)
-    axes = figure.add_subplot()
+    axes = figure.add_axes(figure.place(0.8, 0.6, 5.95, 3.95))
     if counts_all is not None:
         axes.step(centers, counts_all, where="mid", color="0.6", label="all pixels")
     axes.step(centers, counts, where="mid", color="C0", label="outside exclusion regions")
