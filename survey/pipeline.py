@@ -220,7 +220,7 @@ SECONDS_OF_UNIT = {
     "excess": 0.5,
     "ts": 3.0,
     "npred": 1.0,
-    "pictures": 4.0,
+    "pictures": 0.25,
 }
 """Typical seconds of a unit on one core, for the estimate before a run; a tile's count for ten observations."""
 

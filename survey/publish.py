@@ -151,14 +151,15 @@ def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict
     prepared = outcomes[observation_slot(source.identity)]
     fitted = outcomes.get(background_slot(source.identity))
     row = _empty_row(source.identity, source.obs_id)
-    if not prepared.is_done or prepared.result is None:
+    result = prepared.result
+    if not prepared.is_done or result is None:
         row["status"], row["reason"] = prepared.status, prepared.reason
-        row |= (prepared.result or {}).get("ledger", {})
+        row |= (result or {}).get("ledger", {})
         row["n_events"] = row["read"]
         return row
-    row |= {name: value for name, value in prepared.result["row"].items() if name not in ("notes",)}
-    row["notes"] = " | ".join(prepared.result["row"]["notes"])
-    row |= prepared.result["ledger"]
+    row |= {name: value for name, value in result["row"].items() if name not in ("notes",)}
+    row["notes"] = " | ".join(result["row"]["notes"])
+    row |= result["ledger"]
     if fitted is not None:
         if fitted.is_done:
             row |= {name: value for name, value in (fitted.result or {}).items() if name in row}

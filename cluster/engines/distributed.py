@@ -193,7 +193,7 @@ class DistributedEngine(ABC):
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
             if addresses:
                 wish = {"workers": [addresses[worker % len(addresses)]], "allow_other_workers": True}
-        if self._drawing is None and has_bokeh():
+        if self._drawing is None and has_bokeh() and hasattr(self._cluster, "scheduler"):  # which will draw it here
             self._drawing = threading.Thread(target=_import_drawing, name="report-imports", daemon=True)
             self._drawing.start()
         name = f"{function.__name__}-{next(self._names)}"
@@ -274,7 +274,7 @@ class DistributedEngine(ABC):
         """End all workers."""
         self._closing = True
         self._starter.join()
-        if self._drawing is not None:
+        if self._drawing is not None and not now:
             self._drawing.join()
         self._futures.clear()
         client, self._client = self._client, None

@@ -109,7 +109,7 @@ class Engine(DistributedEngine):
             def __init__(self, *given: Any, **named: Any) -> None:
                 # Dask gives a dashboard to each worker that serves its state; they need not import bokeh for none.
                 super().__init__(*given, **{**named, "dashboard": dashboard})
-                known.append(self)
+                known[:] = [*(nanny for nanny in known if nanny.status != Status.closed), self]
 
         return KnownNanny
 

@@ -55,7 +55,7 @@ def observation_units(plan: SurveyPlan) -> Iterator[Unit]:
                 "grid": grid,
                 "axes": axes,
                 "settings": settings,
-                "footprint": footprint,
+                "footprint": tuple(footprint),  # workers know nothing of plans
                 "out": plan.layout.prepared(source.identity),
             },
         )

@@ -11,11 +11,17 @@ from astropy.io import fits
 from astropy.units import Quantity
 from astropy.wcs import WCS
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from survey.report.figures import draw_map
 
 ADDITIVE = ("counts", "background", "excess", "npred", "npred_excess", "counts_off", "background_off")
 """Variables whose energy bins add up to a picture that means something."""
+
+
+def apart(bands: NDArray[np.float64]) -> bool:
+    """Whether energy bands, (n, 2), do not overlap, so that sums over them count nothing twice."""
+    return bool(np.all(bands[1:, 0] >= bands[:-1, 1] * (1 - 1e-9)))
 
 
 def wcs_of(dataset: xr.Dataset) -> WCS:
@@ -94,7 +100,7 @@ class SkyAccessor:
         edges = self._dataset.coords.get("energy_edges")
         if edges is None or "bound" not in edges.dims:
             return name in ADDITIVE
-        return name in ADDITIVE and bool(np.all(edges.values[1:, 0] >= edges.values[:-1, 1] * (1 - 1e-9)))
+        return name in ADDITIVE and apart(edges.values)
 
     def plot(self, name: str, *, energy: int | None = None, regions: tuple = ()) -> Figure:
         """Picture of a variable.

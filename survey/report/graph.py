@@ -18,8 +18,8 @@ PICTURES = "pictures"
 STAGE_VERSIONS = {PICTURES: 7}
 STAGES = "survey.report.stages"
 
-CUBE_PICTURES = {"counts": TILES, "background": BACKGROUND_TILES, "exposure": TILES}
-"""Variables of the cube that are drawn, with the stage that writes them."""
+CUBE_PICTURES = {"counts": (TILES,), "background": (TILES, BACKGROUND_TILES), "exposure": (TILES,)}
+"""Variables of the cube that are drawn, with the stages that write them and where there are observations."""
 
 
 def picture_units(plan: SurveyPlan, slots: Sequence[str]) -> Iterator[Unit]:
@@ -36,19 +36,21 @@ def picture_units(plan: SurveyPlan, slots: Sequence[str]) -> Iterator[Unit]:
     for slot in slots:
         of_stage[slot.partition("/")[0]].append(slot)
 
-    def unit(name: str, function: str, url: str, stage: str, arguments: dict[str, Any], inputs: Any = None) -> Unit:
+    def unit(
+        name: str, function: str, url: str, stages: Sequence[str], arguments: dict[str, Any], inputs: Any = None
+    ) -> Unit:
         config = {"grid": plan.grid.key(), "function": function}
         return Unit(
             slot=f"{PICTURES}/{name}",
             key=unit_key(PICTURES, STAGE_VERSIONS[PICTURES], [name, inputs], config),
             function=f"{STAGES}:{function}",
             arguments={"url": url, "out": plan.layout.picture("", "").removesuffix("."), **arguments},
-            after=tuple(of_stage[stage]),
+            after=tuple(slot for stage in stages for slot in of_stage[stage]),
         )
 
-    for variable, stage in CUBE_PICTURES.items():
+    for variable, stages in CUBE_PICTURES.items():
         if variable in plan.variables:
-            yield unit(variable, "draw_cube_image", plan.cube, stage, {"variable": variable})
+            yield unit(variable, "draw_cube_image", plan.cube, stages, {"variable": variable})
     exclusion, inputs = None, None
     if plan.exclusion is not None:
         exclusion, inputs = plan.exclusion.as_dict(), plan.exclusion.content_key()
@@ -56,6 +58,6 @@ def picture_units(plan: SurveyPlan, slots: Sequence[str]) -> Iterator[Unit]:
         url = map_url(plan, stage)
         drawn = [row.name for row in map_variables(settings, plan.axes)[0] if row.dims[-2:] == PIXEL_DIMS]
         for name in drawn:
-            yield unit(f"{stage}-{name}", "draw_map_image", url, stage, {"prefix": stage, "variable": name})
+            yield unit(f"{stage}-{name}", "draw_map_image", url, [stage], {"prefix": stage, "variable": name})
         arguments = {"prefix": stage, "exclusion": exclusion, "grid": plan.grid.key()}
-        yield unit(f"{stage}-histogram", "draw_histogram", url, stage, arguments, inputs)
+        yield unit(f"{stage}-histogram", "draw_histogram", url, [stage], arguments, inputs)

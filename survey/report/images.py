@@ -64,6 +64,7 @@ class ImageFile:
             if bands is None:
                 raise ValueError(f"map {name!r} has an energy axis: its bands are needed to write the image")
             _energy_keywords(header, bands)
+            header.set("EXTEND", True, "the table of bands follows", after="NAXIS3")
         stream.write(header.tostring().encode("ascii"))
         self._start = stream.tell()
 

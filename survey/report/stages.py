@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
 from survey.estimators.significance_histogram import significance_counts, significance_histogram
-from survey.report.accessor import ADDITIVE, wcs_of
+from survey.report.accessor import ADDITIVE, apart, wcs_of
 from survey.report.figures import draw_panels, draw_significance_histogram, to_png
 from survey.report.images import ImageFile
 from survey.report.panels import Panels
@@ -39,7 +39,7 @@ Part = Callable[[NDArray[Any], Window], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Shown:
     """A picture of a variable: what its file is called after the variable, its title, what it shows (y, x)."""
 
     suffix: str
@@ -65,7 +65,7 @@ def draw_cube_image(*, url: str, out: str, variable: str, done: frozenset[str] =
     def where_seen(values: NDArray[Any], window: Window) -> NDArray[Any]:
         return np.where(seen[window.slices].values > 0, image(values, window), np.nan)
 
-    files = _write(cube, array, f"{out}{variable}", [Picture("", title, where_seen)], image=image, shape=seen.shape)
+    files = _write(cube, array, f"{out}{variable}", [Shown("", title, where_seen)], image=image, shape=seen.shape)
     return {"files": files}
 
 
@@ -80,20 +80,20 @@ def draw_map_image(
     return {"files": _write(maps, array, f"{out}{prefix}_{variable}", pictures, bands=bands)}
 
 
-def _pictures(array: xr.DataArray, maps: xr.Dataset) -> Iterator[Picture]:
+def _pictures(array: xr.DataArray, maps: xr.Dataset) -> Iterator[Shown]:
     """Pictures of a map."""
     title = str(array.attrs.get("long_name", array.name))
     if array.ndim == 2:
-        yield Picture("", title, lambda values, _: values)
+        yield Shown("", title, lambda values, _: values)
         return
     low, high = maps["energy_edges"].values.T
     if low.size == 1:
-        yield Picture("", f"{title}, {low[0]:.3g} to {high[0]:.3g} TeV", _band(0))
+        yield Shown("", f"{title}, {low[0]:.3g} to {high[0]:.3g} TeV", _band(0))
     elif low.size <= FEW_BANDS or array.name in ("sqrt_ts", "significance"):
         for index in range(low.size):
-            yield Picture(f"_band{index}", f"{title}, {low[index]:.3g} to {high[index]:.3g} TeV", _band(index))
-    elif array.name in ADDITIVE:
-        yield Picture("", f"{title}, all bands", lambda values, _: values.sum(axis=0))
+            yield Shown(f"_band{index}", f"{title}, {low[index]:.3g} to {high[index]:.3g} TeV", _band(index))
+    elif array.name in ADDITIVE and apart(maps["energy_edges"].values):
+        yield Shown("", f"{title}, all bands", lambda values, _: values.sum(axis=0))
 
 
 def _band(index: int) -> Part:
@@ -104,7 +104,7 @@ def _write(
     dataset: xr.Dataset,
     array: xr.DataArray,
     stem: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Shown],
     *,
     image: Part = lambda values, _: values,
     shape: tuple[int, ...] | None = None,

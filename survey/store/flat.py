@@ -63,6 +63,7 @@ def unpack(stream: BufferedIOBase, *, without: Collection[str] = ()) -> tuple[di
         values = np.empty([0] * len(shape) if name in without else shape, np.dtype(dtype))
         if values.size:
             stream.seek(start + offset)
-            stream.readinto(values.reshape(-1).view(np.uint8).data)
+            if stream.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+                raise ValueError(f"flat arrays: {name} is cut off")
         arrays[name] = values
     return arrays, plain

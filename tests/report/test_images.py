@@ -53,6 +53,7 @@ def test_adjoining_bands_are_a_logarithmic_energy_axis(wcs):
     with fits.open(io.BytesIO(to_fits(values, wcs, unit="", name="excess", bands=bands))) as hdus:
         np.testing.assert_array_equal(hdus[0].data, values)
         hdus.verify("exception")
+        assert b"EXTEND  =                    T" in to_fits(values, wcs, unit="", name="excess", bands=bands)[:2880]
         axis = WCS(hdus[0].header)
         energy = (axis.wcs_pix2world([[0, 0, i] for i in range(4)], 0)[:, 2] * u.Unit(axis.wcs.cunit[2])).to_value(
             "TeV"

@@ -1,18 +1,23 @@
 """The whole run: events are conserved, bytes do not depend on how it was run, and reruns do what is missing."""
 
 import copy
+import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 import survey
 from cluster import Outcome, Outcomes
+from survey.config import load_config
 from survey.events.ingest import ingest
 from survey.outputs import OWN_PICTURE, remove_old_pictures
 from survey.peaks_table import peaks_table
+from survey.pipeline import units_of
 from survey.refusal import Refusal
+from survey.survey_plan import make_plan
 
 
 def quiet(settings, **options):
@@ -51,6 +56,38 @@ def test_products_are_there_and_lazy(run, settings):
     names = {path.name for path in (Path(run.outdir) / "maps").iterdir()}
     assert {"counts.png", "counts.fits", "background.png", "exposure.png", "excess_sqrt_ts.fits"} <= names
     assert "excess_significance_histogram_band0.png" in names
+
+
+def test_images_hold_what_cube_and_maps_hold(run):
+    cube, folder = run.cube, Path(run.outdir) / "maps"
+    energies = np.log(cube["energy_true"].values)
+    expected = {
+        "counts": cube["counts"].sum("energy").values,
+        "background": cube["background"].sum("energy").values,
+        "exposure": cube["exposure"][np.abs(energies - (energies[0] + energies[-1]) / 2).argmin()].values,
+    }
+    excess = run.maps["excess"]
+    pixels = [name for name in excess.data_vars if excess[name].dims[-2:] == ("y", "x")]
+    expected |= {f"excess_{name}": excess[name].values for name in pixels}
+    assert len(pixels) > 5
+    for name, values in expected.items():
+        with fits.open(folder / f"{name}.fits") as hdus:
+            np.testing.assert_array_equal(hdus[0].data, values.astype(hdus[0].data.dtype), err_msg=name)
+
+
+def test_units_of_pictures_wait_for_all_that_they_show(settings, monkeypatch):
+    monkeypatch.undo()
+    units = {unit.slot: set(unit.after) for unit in units_of(make_plan(load_config(settings)))}
+    tiles = {slot for slot in units if slot.startswith("tiles/")}
+    background = {slot for slot in units if slot.startswith("background-tiles/")}
+    assert units["pictures/counts"] == tiles
+    assert units["pictures/background"] == tiles | background
+
+
+def test_workers_are_sent_plain_values(settings):
+    """What units of a plan hold comes from no class of the plan, which workers would have to import."""
+    for unit in units_of(make_plan(load_config(settings))):
+        assert b"survey.survey_plan" not in pickle.dumps(unit.arguments)
 
 
 def test_the_source_stands_out_and_the_rest_is_flat(run):
