@@ -141,7 +141,7 @@ def _frame_the_sky(axes: WCSAxes, wcs: WCS) -> None:
 
 
 def draw_map(
-    values: NDArray[np.float64],
+    values: NDArray[Any],
     wcs: WCS,
     *,
     name: str,
@@ -149,15 +149,16 @@ def draw_map(
     unit: str,
     regions: tuple = (),
     dpi: int = DPI,
+    panels: Panels | None = None,
 ) -> Figure:
     """Draw a sky map.
 
     Parameters
     ----------
     values : numpy.ndarray
-        Image (y, x); pixels without data are NaN and stay white.
+        Image (y, x), or what `panels` takes of it; pixels without data are NaN and stay white.
     wcs : astropy.wcs.WCS
-        Of the image.
+        Of the whole image.
     name : str
         Kind of map, which chooses the colours: a key of `STYLES`, or the part of it before a dot.
     title, unit : str
@@ -166,40 +167,19 @@ def draw_map(
         Drawn as outlines, for instance the exclusion regions.
     dpi : int
         Dots per inch.
+    panels : Panels, optional
+        Of the image for these dots per inch, where only the pixels that are drawn are at hand.
 
     Returns
     -------
     matplotlib.figure.Figure
         A `Picture`.
     """
-    panels = Panels.of(values.shape, wcs, dpi=dpi)
-    return draw_panels(panels.sample(values), panels, wcs, name=name, title=title, unit=unit, regions=regions, dpi=dpi)
-
-
-def draw_panels(
-    samples: NDArray[Any],
-    panels: Panels,
-    wcs: WCS,
-    *,
-    name: str,
-    title: str,
-    unit: str,
-    regions: tuple = (),
-    dpi: int = DPI,
-) -> Figure:
-    """Draw a sky map of which only the pixels that are drawn are at hand.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        What `panels` takes of the map.
-    panels : Panels
-        Of the map, for these dots per inch.
-    wcs : astropy.wcs.WCS
-        Of the whole map; this and the others as of `draw_map`.
-    """
+    if panels is None:
+        panels = Panels.of(values.shape, wcs, dpi=dpi)
+        values = panels.sample(values)
     style = STYLES.get(name, Style())
-    norm = _norm(samples, style.scale)
+    norm = _norm(values, style.scale)
     strips, step, rows = panels.strips, panels.step, panels.shape[0]
     ratio = 0.5 if is_all_sky(wcs) else rows / panels.widest
     height = min(ratio * (WIDTH - LEFT - RIGHT), TALLEST)
@@ -215,7 +195,7 @@ def draw_panels(
         bottom = BOTTOM + (len(strips) - 1 - number) * (height + BETWEEN)
         where = figure.place(LEFT + aside, bottom, width, height)
         axes = figure.add_axes(where, projection=place, frame_class=frame)
-        shown = samples[:, panels.drawn(columns)]
+        shown = values[:, panels.drawn(columns)]
         image = axes.imshow(
             shown,
             origin="lower",

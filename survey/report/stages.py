@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from survey.estimators.significance_histogram import significance_counts, significance_histogram
 from survey.report.accessor import ADDITIVE, apart, wcs_of
-from survey.report.figures import draw_panels, draw_significance_histogram, to_png
+from survey.report.figures import draw_map, draw_significance_histogram, to_png
 from survey.report.images import ImageFile
 from survey.report.panels import Panels
 from survey.sky.grid import SkyGrid
@@ -127,7 +127,7 @@ def _write(
     files = [f"{stem}.fits"]
     for sample, picture in zip(samples, pictures, strict=True):
         files.append(f"{stem}{picture.suffix}.png")
-        figure = draw_panels(sample, panels, wcs, name=name, title=picture.title, unit=unit)
+        figure = draw_map(sample, wcs, name=name, title=picture.title, unit=unit, panels=panels)
         urls.write_bytes(files[-1], to_png(figure))
         # A figure's circles of references keep what it was drawn from until Python looks for such, which it does late.
         figure.clear()
