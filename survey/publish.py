@@ -5,29 +5,26 @@ Nothing here is done by workers; it is repeated on every run, and costs a read o
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
 
 from cluster import Outcome, Outcomes
 from survey.estimators.graph import chosen_maps, map_url
-from survey.events.problems import Problem
 from survey.events.terms import terms_of_use
 from survey.fitting.graph import NPRED, npred_url
 from survey.layout import OWN_FILES
+from survey.observation_table import Totals, rows_of, table_text
 from survey.outputs import provenance_of_cube, remove_old_pictures
 from survey.reduction.graph import (
     BACKGROUND,
     BACKGROUND_TILES,
     OBSERVATIONS,
     TILES,
-    background_slot,
     observation_slot,
 )
 from survey.reduction.ledger import LINES, Ledger, LedgerError
@@ -39,23 +36,6 @@ from survey.survey_plan import SurveyPlan
 from survey.version import __version__
 
 log = logging.getLogger(__name__)
-
-FLOAT_COLUMNS = {
-    "ra_pnt": ("deg", "right ascension of the pointing at mid-run, ICRS"),
-    "dec_pnt": ("deg", "declination of the pointing at mid-run, ICRS"),
-    "zenith": ("deg", "zenith angle of the pointing"),
-    "ontime": ("s", "sum of the good time intervals"),
-    "livetime": ("s", "ontime less dead time"),
-    "energy_min": ("TeV", "lower end of the safe range, before it is brought to the bins"),
-    "energy_max": ("TeV", "upper end of the safe range, before it is brought to the bins"),
-    "norm": ("", "norm of the background"),
-    "norm_err": ("", "its error"),
-    "tilt": ("", "tilt of the background's spectrum"),
-    "tilt_err": ("", "its error"),
-}
-LEDGER_COLUMNS = tuple(Ledger().as_dict())
-PIECE = 500
-"""Rows of the table of observations that are made at once."""
 
 
 class ConservationError(RuntimeError):
@@ -81,9 +61,9 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
     ConservationError
         When the events of the ledger and of the cube are not the same.
     """
-    rows = [_row(plan, number, outcomes) for number in range(len(plan.sources))]
-    rows += _problem_rows(plan.problems)
-    ledger = sum((Ledger(**{name: row[name] for name in LEDGER_COLUMNS}) for row in rows), Ledger())
+    totals = Totals()
+    table = table_text(totals.counting(rows_of(plan, outcomes)))
+    ledger = totals.ledger
     try:
         ledger.check()
     except LedgerError as error:
@@ -91,18 +71,15 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
     failed = _failed_units(outcomes)
     if not failed:
         _check_counts(plan, outcomes, ledger)
-    used = [number for number, row in enumerate(rows) if row["status"] == "used"]
-    rows.sort(key=lambda row: (row["obs_id"], row["identity"]))
     if ledger.in_cube == 0:
         lines = ledger.as_dict()
         most = max((line for line in LINES if line != "in_cube"), key=lines.__getitem__)
         log.warning("no event is in the cube: of %d read, most (%d) ended as %s", ledger.read, lines[most], most)
-    point_like = sum(POINT_LIKE in row["notes"] for row in rows)
-    if point_like:
-        log.warning("%d of %d observations have %s", point_like, len(rows), POINT_LIKE)
-    urls.write_bytes(plan.layout.observations, table_text(rows))
-    _write_cube_tables(plan, outcomes, [number for number in used if number < len(plan.sources)])
-    record = _record(plan, outcomes, rows, ledger, failed, changed, seconds)
+    if totals.point_like:
+        log.warning("%d of %d observations have %s", totals.point_like, totals.rows, POINT_LIKE)
+    urls.write_bytes(plan.layout.observations, table)
+    _write_cube_tables(plan, outcomes, totals.used)
+    record = _record(plan, outcomes, totals, failed, changed, seconds)
     if any(outcome.fresh for stage in (TILES, BACKGROUND_TILES) for _, outcome in outcomes.of_stage(stage)):
         urls.remove(plan.layout.dataset)  # an export of the cube as it was
     urls.write_bytes(plan.layout.attribution, terms_of_use(plan.config.observations.datastore).encode())
@@ -145,55 +122,6 @@ def _write_record(plan: SurveyPlan, record: Mapping[str, Any]) -> None:
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
 
 
-def _row(plan: SurveyPlan, number: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Row of an observation, whatever became of it."""
-    source = plan.sources[number]
-    prepared = outcomes[observation_slot(source.identity)]
-    fitted = outcomes.get(background_slot(source.identity))
-    row = _empty_row(source.identity, source.obs_id)
-    result = prepared.result
-    if not prepared.is_done or result is None:
-        row["status"], row["reason"] = prepared.status, prepared.reason
-        row |= (result or {}).get("ledger", {})
-        row["n_events"] = row["read"]
-        return row
-    row |= {name: value for name, value in result["row"].items() if name not in ("notes",)}
-    row["notes"] = " | ".join(result["row"]["notes"])
-    row |= result["ledger"]
-    if fitted is not None:
-        if fitted.is_done:
-            row |= {name: value for name, value in (fitted.result or {}).items() if name in row}
-        else:
-            row["reason"] = fitted.reason
-            if plan.config.datasets.background.on_failure == "set_aside" or fitted.status == "failed":
-                row["status"] = fitted.status
-                row |= Ledger.of_rejected(row["read"]).as_dict()
-                return row
-    row["status"] = "used"
-    return row
-
-
-def _empty_row(identity: str, obs_id: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"identity": identity, "obs_id": obs_id, "object": "", "status": "", "reason": ""}
-    row |= dict.fromkeys(FLOAT_COLUMNS, math.nan)
-    row |= dict.fromkeys(LEDGER_COLUMNS, 0)
-    row |= {"n_events": 0, "n_in_cube": 0, "flag": "", "notes": ""}
-    return row
-
-
-def _problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """Rows of the observations that the index lists but that cannot be opened: one each, whatever the number of errors."""
-    rows: dict[int, dict[str, Any]] = {}
-    for problem in problems:
-        if problem.severity != "error":
-            continue
-        obs_id = -1 if problem.obs_id is None else problem.obs_id
-        row = rows.setdefault(obs_id, _empty_row("", obs_id))
-        row["status"] = "set_aside"
-        row["reason"] = "\n".join(filter(None, (row["reason"], problem.line())))
-    return list(rows.values())
-
-
 def _failed_units(outcomes: Outcomes) -> list[str]:
     """Units that failed, other than those of single observations, which are set aside."""
     per_observation = (f"{OBSERVATIONS}/", f"{BACKGROUND}/")
@@ -213,8 +141,10 @@ def _check_counts(plan: SurveyPlan, outcomes: Outcomes, ledger: Ledger) -> None:
     )
     stored = 0
     counts = open_cube(plan.cube)["counts"]
-    for tile in plan.tiles:
-        stored += int(counts[(..., *plan.grid.window(tile).slices)].values.sum())
+    for window in (plan.grid.window(tile) for tile in plan.tiles):
+        for y in range(window.y0, window.y1, plan.grid.chunk):  # chunk by chunk: the driver is to stay small
+            rows = slice(y, min(y + plan.grid.chunk, window.y1))
+            stored += int(counts[..., rows, window.x0 : window.x1].values.sum())
     if not ledger.in_cube == recorded == stored:
         raise ConservationError(
             f"{plan.cube}: the ledger has {ledger.in_cube} events in the cube, its tiles recorded {recorded}, and the cube holds "
@@ -222,32 +152,13 @@ def _check_counts(plan: SurveyPlan, outcomes: Outcomes, ledger: Ledger) -> None:
         )
 
 
-def table_text(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The table of observations as ECSV, made piece by piece: its cells take many times the memory of its text."""
-    pieces = range(PIECE, len(rows), PIECE)
-    return b"".join(
-        [_text(rows[:PIECE], "ascii.ecsv"), *(_text(rows[at : at + PIECE], "ascii.no_header") for at in pieces)]
-    )
-
-
-def _text(rows: Sequence[Mapping[str, Any]], style: str) -> bytes:
-    names = list(_empty_row("", 0))
-    table = Table({name: [row[name] for row in rows] for name in names}, names=names)
-    for name, (unit, description) in FLOAT_COLUMNS.items():
-        table[name] = np.asarray([row[name] for row in rows], dtype=np.float64)
-        table[name].unit = unit or None
-        table[name].description = description
-    buffer = io.StringIO()
-    table.write(buffer, format=style)
-    return buffer.getvalue().encode()
-
-
-def _write_cube_tables(plan: SurveyPlan, outcomes: Mapping[str, Outcome], used: Sequence[int]) -> None:
+def _write_cube_tables(plan: SurveyPlan, outcomes: Mapping[str, Outcome], used: Container[str]) -> None:
     """Observation ids and good time intervals of what is in the cube, relative to one reference."""
     obs_ids, intervals = [], []
     first: tuple[int, float, str] | None = None
-    for number in used:
-        source = plan.sources[number]
+    for source in plan.sources:
+        if source.identity not in used:
+            continue
         result = outcomes[observation_slot(source.identity)].result or {}
         obs_ids.append(source.obs_id)
         mjdrefi, mjdreff, scale = result["reference"]
@@ -266,27 +177,20 @@ def _write_cube_tables(plan: SurveyPlan, outcomes: Mapping[str, Outcome], used: 
 def _record(
     plan: SurveyPlan,
     outcomes: Outcomes,
-    rows: Sequence[Mapping[str, Any]],
-    ledger: Ledger,
+    totals: Totals,
     failed: Sequence[str],
     changed: Sequence[str],
     seconds: float,
 ) -> dict[str, Any]:
-    used = sum(row["status"] == "used" for row in rows)
-    lines = [
-        f"{row['identity'] or row['obs_id']}: {row['reason'].splitlines()[0]}"
-        for row in rows
-        if row["status"] != "used"
-    ]
     return {
         "version": __version__,
         "state": "failed" if failed else "complete",
         "dataset": plan.dataset_name,
         "maps": [name for name, section in (("excess", plan.config.excess_map), ("ts", plan.config.ts_map)) if section],
-        "observations": {"used": used, "set_aside": len(rows) - used},
-        "set_aside": lines,
+        "observations": {"used": len(totals.used), "set_aside": totals.rows - len(totals.used)},
+        "set_aside": totals.unused,
         "failed_units": list(failed),
-        "ledger": ledger.as_dict(),
+        "ledger": totals.ledger.as_dict(),
         "changed": list(changed),
         "timings": outcomes.history,
         "wall_seconds": seconds,

@@ -5,6 +5,7 @@ Nothing is computed here. The rooms' ``graph.py`` turn a plan into units of work
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -16,7 +17,7 @@ from survey.config import NO_CENTRE, SurveyConfig
 from survey.config_datasets import RegionConfig
 from survey.estimators.distortion import check_distortion
 from survey.estimators.response_at import band_slices
-from survey.events.datastore import DataStore, check_datastore, open_datastore
+from survey.events.datastore import DataStore, check_sources, open_datastore
 from survey.events.observation import ObservationRejected
 from survey.events.problems import DataStoreError, Problem, refused
 from survey.events.selection import concerns, select
@@ -74,8 +75,6 @@ class SurveyPlan:
         Choices of the reduction.
     exclusion : ExclusionSpec or None
         Where the background is not fitted.
-    store : DataStore
-        All that is there.
     sources : tuple of ObservationSource
         Those selected.
     footprints : tuple of Footprint
@@ -94,7 +93,6 @@ class SurveyPlan:
     axes: Axes
     settings: ReductionSettings
     exclusion: ExclusionSpec | None
-    store: DataStore
     sources: tuple[ObservationSource, ...]
     footprints: tuple[Footprint, ...]
     problems: tuple[Problem, ...]
@@ -167,7 +165,7 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         kept.append(source)
         footprints.append(footprint)
     if selection.strict:
-        problems += [problem for problem in _checked(store, kept, settings) if problem not in problems]
+        problems += [problem for problem in _checked(kept, settings) if problem not in problems]
         if lines := refused(problems):
             raise Refusal([f"observations (strict): {line}" for line in lines])
     chosen = None
@@ -181,7 +179,6 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         axes=axes,
         settings=settings,
         exclusion=_exclusion(config),
-        store=store,
         sources=tuple(kept),
         footprints=tuple(footprints),
         problems=tuple(problems),
@@ -270,15 +267,13 @@ def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource,
 
 def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:
     """Read the observations of a plan and return all problems there are, those of the index first."""
-    found = _checked(plan.store, list(plan.sources), plan.settings)
+    found = _checked(plan.sources, plan.settings)
     return (*plan.problems, *(problem for problem in found if problem not in plan.problems))
 
 
-def _checked(store: DataStore, sources: list[ObservationSource], settings: ReductionSettings) -> tuple[Problem, ...]:
-    """Problems that reading some observations of a store shows."""
-    chosen = {source.identity for source in sources}
-    rows = [row for row, source in enumerate(store.sources) if source.identity in chosen]
-    return check_datastore(store.take(rows), responses=needed_responses(settings))
+def _checked(sources: Sequence[ObservationSource], settings: ReductionSettings) -> tuple[Problem, ...]:
+    """Problems that reading some observations shows."""
+    return check_sources(sources, responses=needed_responses(settings))
 
 
 def make_grid(config: SurveyConfig) -> SkyGrid:
@@ -353,8 +348,9 @@ def _plain_region(region: RegionConfig | str) -> str | dict[str, Any]:
 def _footprint(source: ObservationSource, settings: ReductionSettings) -> Footprint:
     """Where an observation looks, from the index; the headers are read only where the index does not say it."""
     radius = (settings.offset_max or 180.0) + POINTING_TOLERANCE
-    ra, dec = source.record.get("RA_PNT"), source.record.get("DEC_PNT")
-    mode = str(source.record.get("OBS_MODE", "")).upper()
+    record = source.record
+    ra, dec = record.get("RA_PNT"), record.get("DEC_PNT")
+    mode = str(record.get("OBS_MODE", "")).upper()
     known = isinstance(ra, float | int) and isinstance(dec, float | int) and np.isfinite([ra, dec]).all()
     if known and mode != "DRIFT" and "pointing" not in source.kinds:
         return Footprint(float(ra), float(dec), radius)  # type: ignore[arg-type]

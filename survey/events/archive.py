@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import lru_cache
 
@@ -56,7 +55,7 @@ def open_archive(url: str | os.PathLike[str]) -> DataStore:
                 kind="archive",
                 root=reader.url,
                 hdus=tuple(HduLocation(kind, "", "", "") for kind in kinds),
-                record=json.loads(columns["record"][row]),
+                record_text=columns["record"][row],
                 digest=columns["digest"][row],
                 row=row,
             )

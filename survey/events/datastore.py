@@ -207,12 +207,13 @@ def observation_table(sources: Sequence[ObservationSource], index: Table | None)
         table = index[[rows[source.obs_id] for source in sources]] if sources else index[:0]
         table.add_column(identities, index=0, name="IDENTITY")
         return table
+    records = [source.record for source in sources]
     names: dict[str, None] = {"OBS_ID": None}
-    for source in sources:
-        names.update(dict.fromkeys(source.record))
+    for record in records:
+        names.update(dict.fromkeys(record))
     table = Table({"IDENTITY": identities})
     for name in names:
-        values: list[Any] = [source.record.get(name) for source in sources]
+        values: list[Any] = [record.get(name) for record in records]
         table[name] = _column(values, sources) if name != "OBS_ID" else [source.obs_id for source in sources]
     return table
 
@@ -249,11 +250,21 @@ def check_datastore(
     tuple of Problem
         Those of the store, then those of its observations; `survey.events.problems.summary` makes lines of them.
     """
+    return (*store.problems, *check_sources(store.sources, responses=responses, progress=progress))
+
+
+def check_sources(
+    sources: Sequence[ObservationSource],
+    *,
+    responses: Sequence[str] = RESPONSES,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Problem, ...]:
+    """Read every one of some observations and return all problems there are; see `check_datastore`."""
     from survey.events.gadf import read_gadf
     from survey.events.observation import ObservationRejected
 
-    problems = list(store.problems)
-    for i, source in enumerate(store.sources):
+    problems: list[Problem] = []
+    for i, source in enumerate(sources):
         if source.kind == "gadf":
             problems.extend(read_gadf(source, responses=responses)[1])
         else:
@@ -266,5 +277,5 @@ def check_datastore(
                     severity: Severity = "doubt" if note in observation.doubts else "warning"
                     problems.append(Problem(severity, note, source.obs_id))
         if progress is not None:
-            progress(i + 1, len(store.sources))
+            progress(i + 1, len(sources))
     return tuple(problems)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from survey.events.datastore import DataStore, observation_table, store_name
@@ -116,7 +118,7 @@ def _source(file: FitsFile, relative: str, folder: Path, report: Report) -> Obse
         return None
     record = {"OBS_ID": obs_id, **{key: header[key] for key in COLUMNS if key in header}}
     identity = f"{store_name(folder)}-{obs_id}"
-    return ObservationSource(identity, obs_id, "gadf", str(folder), tuple(sorted(found.values())), record)
+    return ObservationSource(identity, obs_id, "gadf", str(folder), tuple(sorted(found.values())), json.dumps(record))
 
 
 def _obs_id(header: Mapping[str, HeaderValue]) -> int | None:
@@ -142,5 +144,5 @@ def records_of_events(sources: Sequence[ObservationSource]) -> list[ObservationS
                 # It will be set aside when it is loaded, with the reason.
                 header = {}
             record.update({key: header[key] for key in COLUMNS if key in header})
-        result.append(ObservationSource(source.identity, source.obs_id, source.kind, source.root, source.hdus, record))
+        result.append(replace(source, record_text=json.dumps(record)))
     return result

@@ -6,6 +6,7 @@ index files.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -84,6 +85,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     obs_path = find_index(folder, path.name.split(".")[0].replace("hdu", "obs", 1)) or find_index(folder, OBS_INDEX)
     table, records = _observation_records(obs_path, index_hdu, report)
     sources: list[ObservationSource] = []
+    shared: dict[HduLocation, HduLocation] = {}  # one response is often that of many observations
     name = store_name(folder)
     files = _Files(base, folder, allowed)
     root = str(files.root)
@@ -97,11 +99,11 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
         if obs_id in doubtful:
             continue
         before = len(report.errors)
-        locations = _locations(rows, members, files, here)
+        locations = tuple(shared.setdefault(one, one) for one in _locations(rows, members, files, here))
         if len(report.errors) > before:
             continue
         identity = "-".join(part for part in (name, str(obs_id), event_type) if part)
-        sources.append(ObservationSource(identity, obs_id, "gadf", root, locations, records.get(obs_id, {})))
+        sources.append(ObservationSource(identity, obs_id, "gadf", root, locations, records.get(obs_id, "{}")))
     listed = {obs_id for obs_id, _ in groups}
     for obs_id in records:
         if obs_id not in listed:
@@ -110,7 +112,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     if table is None:
         sources = records_of_events(sources)
     good = {source.obs_id for source in sources}
-    rejected = {obs_id: record for obs_id, record in records.items() if obs_id not in good}
+    rejected = {obs_id: json.loads(record) for obs_id, record in records.items() if obs_id not in good}
     return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected)
 
 
@@ -284,8 +286,8 @@ def _locations(
 
 def _observation_records(
     path: Path | None, index_hdu: int | None, report: Report
-) -> tuple[Table | None, dict[int, dict[str, HeaderValue]]]:
-    """The observation index: its table, and its rows, after the keywords of its header that all observations share."""
+) -> tuple[Table | None, dict[int, str]]:
+    """The observation index: its table, and its rows as JSON, after the keywords of its header that all observations share."""
     if path is None:
         report.warning("there is no observation index beside it, its columns are read from the event files")
         return None, {}
@@ -305,16 +307,15 @@ def _observation_records(
         if name in table.colnames and table[name].dtype == np.float32:
             here.warning("is float32: good to half a minute only", keyword=name)
     header = {key: hdu.header[key] for key in COMMON if key in hdu.header}
-    records: dict[int, dict[str, HeaderValue]] = {}
+    records: dict[int, str] = {}
     for row in plain_rows(table):
-        record = {**header, **row}
+        record = json.dumps({**header, **row})
         obs_id = int(row["OBS_ID"])
         first = records.setdefault(obs_id, record)
         if first is record:
             continue
         doubled = report.at(file=path.name, obs_id=obs_id)
-        # As text, since NaN is not equal to itself.
-        if repr(first) == repr(record):
+        if first == record:
             doubled.warning("has two equal rows in the observation index, the first is taken")
         else:
             doubled.error("has two rows in the observation index, and they differ", expected="one")

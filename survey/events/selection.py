@@ -318,7 +318,8 @@ def pointings(store: DataStore) -> NDArray[np.float64]:
 
     result = np.full((2, len(store.sources)), np.nan)
     for i, source in enumerate(store.sources):
-        ra, dec = source.record.get("RA_PNT"), source.record.get("DEC_PNT")
+        record = source.record
+        ra, dec = record.get("RA_PNT"), record.get("DEC_PNT")
         if isinstance(ra, int | float) and isinstance(dec, int | float):
             result[:, i] = ra, dec
             continue
@@ -357,8 +358,9 @@ def spans(store: DataStore) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     seconds = np.full((2, len(store.sources)), np.nan)
     references: list[TimeReference | None] = []
     for i, source in enumerate(store.sources):
-        reference = read_reference(Keywords(source.record, Report()), required=False)
-        ends = [source.record.get("TSTART"), source.record.get("TSTOP")]
+        record = source.record
+        reference = read_reference(Keywords(record, Report()), required=False)
+        ends = [record.get("TSTART"), record.get("TSTOP")]
         if reference is not None and all(isinstance(end, int | float) for end in ends):
             seconds[:, i] = ends
         else:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from survey.events.observation import Observation
@@ -58,8 +58,8 @@ class ObservationSource:
         Folder that the files are relative to, or URL of the archive.
     hdus : tuple of HduLocation
         Kind ``gadf``: its HDUs, sorted.
-    record : mapping
-        The observation's row in the index, plain values.
+    record_text : str
+        The observation's row in the index, plain values as JSON: a plan has a hundred thousand, and they are smallest as text.
     digest : str
         Kind ``archive``: hash of what the archive holds of it.
     row : int
@@ -73,10 +73,16 @@ class ObservationSource:
     kind: Literal["gadf", "archive"]
     root: str
     hdus: tuple[HduLocation, ...] = ()
-    record: Mapping[str, str | float | int | bool] = field(default_factory=dict, hash=False)
+    record_text: str = "{}"
     digest: str = ""
     row: int = -1
     windows: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def record(self) -> dict[str, str | float | int | bool]:
+        """The observation's row in the index."""
+        record: dict[str, str | float | int | bool] = json.loads(self.record_text)
+        return record
 
     @property
     def kinds(self) -> frozenset[str]:
