@@ -309,7 +309,7 @@ def _observation_records(
     header = {key: hdu.header[key] for key in COMMON if key in hdu.header}
     records: dict[int, str] = {}
     for row in plain_rows(table):
-        record = json.dumps({**header, **row})
+        record = json.dumps({**header, **row}, separators=(",", ":"))
         obs_id = int(row["OBS_ID"])
         first = records.setdefault(obs_id, record)
         if first is record:
