@@ -196,7 +196,7 @@ def main() -> None:
             "set SURVEY_PEER_PYTHON to the peer's interpreter and SURVEY_DATA to the data, or `make bench`"
         )
     use_kernel_cache()
-    repeats = 1 if options.quick else options.repeats
+    repeats = 1 if options.quick else max(options.repeats, 1)
     obs_ids = list(MSH.obs_ids[: 3 if options.quick else None])
     ours_command, peer_command = [sys.executable, "-m", "benchmarks.our_side"], [python, "benchmarks/peer_side.py"]
     work = Path(tempfile.mkdtemp(prefix="gammasurvey-bench-"))

@@ -61,7 +61,7 @@ class Totals:
     """Observations with responses for a point-like source."""
 
     def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The same rows, counted as they pass."""
+        """The same rows, counted as they pass: the totals are those of all rows when the last has been taken."""
         for row in rows:
             self.rows += 1
             self.ledger += Ledger(**{name: row[name] for name in LEDGER_COLUMNS})

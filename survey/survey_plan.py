@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -272,8 +273,9 @@ def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:
 
 
 def _checked(sources: Sequence[ObservationSource], settings: ReductionSettings) -> tuple[Problem, ...]:
-    """Problems that reading some observations shows."""
-    return check_sources(sources, responses=needed_responses(settings))
+    """Problems that reading some observations, uncut by time, shows; by obs_id."""
+    whole = [source.within(()) for source in sorted(sources, key=attrgetter("obs_id", "identity"))]
+    return check_sources(whole, responses=needed_responses(settings))
 
 
 def make_grid(config: SurveyConfig) -> SkyGrid:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from survey.events.fits_file import FitsError, FitsFile, HeaderValue
 from survey.events.gadf_forms import kind_of_header
 from survey.events.headers import TIME_KEYWORDS
 from survey.events.problems import Report
-from survey.events.source import HduLocation, ObservationSource
+from survey.events.source import HduLocation, ObservationSource, record_json
 
 SUFFIXES = (".fits.gz", ".fits", ".fit.gz", ".fit")
 # What the observation index of such a store would say of an observation.
@@ -118,7 +117,7 @@ def _source(file: FitsFile, relative: str, folder: Path, report: Report) -> Obse
         return None
     record = {"OBS_ID": obs_id, **{key: header[key] for key in COLUMNS if key in header}}
     identity = f"{store_name(folder)}-{obs_id}"
-    return ObservationSource(identity, obs_id, "gadf", str(folder), tuple(sorted(found.values())), json.dumps(record))
+    return ObservationSource(identity, obs_id, "gadf", str(folder), tuple(sorted(found.values())), record_json(record))
 
 
 def _obs_id(header: Mapping[str, HeaderValue]) -> int | None:
@@ -144,5 +143,5 @@ def records_of_events(sources: Sequence[ObservationSource]) -> list[ObservationS
                 # It will be set aside when it is loaded, with the reason.
                 header = {}
             record.update({key: header[key] for key in COLUMNS if key in header})
-        result.append(replace(source, record_text=json.dumps(record)))
+        result.append(replace(source, record_text=record_json(record)))
     return result

@@ -25,7 +25,7 @@ from survey.events.fits_table import BinaryTable
 from survey.events.gadf_bare import SUFFIXES, records_of_events
 from survey.events.headers import TIME_KEYWORDS, Keywords
 from survey.events.problems import DataStoreError, Report
-from survey.events.source import HduLocation, ObservationSource
+from survey.events.source import HduLocation, ObservationSource, record_json
 
 HDU_INDEX, OBS_INDEX = "hdu-index", "obs-index"
 TYPES = ("events", "gti", "pointing", "aeff", "edisp", "psf", "bkg", "rad_max")
@@ -309,7 +309,7 @@ def _observation_records(
     header = {key: hdu.header[key] for key in COMMON if key in hdu.header}
     records: dict[int, str] = {}
     for row in plain_rows(table):
-        record = json.dumps({**header, **row}, separators=(",", ":"))
+        record = record_json({**header, **row})
         obs_id = int(row["OBS_ID"])
         first = records.setdefault(obs_id, record)
         if first is record:
@@ -328,7 +328,7 @@ def read_table(table: BinaryTable) -> Table:
 
     result = Table()
     for column in table.columns.values():
-        if column.code in "PQX" or (column.repeat != 1 and column.code != "A"):
+        if column.code in "PQXCM" or (column.repeat != 1 and column.code != "A"):
             continue
         values = table.read(column)
         result[column.name] = np.array(values.tolist(), dtype=str) if column.code == "A" else values

@@ -41,6 +41,11 @@ class HduLocation(NamedTuple):
     md5: str = ""
 
 
+def record_json(record: Mapping[str, str | float | int | bool]) -> str:
+    """The `record_text` of a source with this row of an index."""
+    return json.dumps(record, separators=(",", ":"))
+
+
 @dataclass(frozen=True, slots=True)
 class ObservationSource:
     """One observation that can be loaded.
@@ -80,7 +85,7 @@ class ObservationSource:
 
     @property
     def record(self) -> dict[str, str | float | int | bool]:
-        """The observation's row in the index."""
+        """The observation's row in the index, parsed anew each time."""
         record: dict[str, str | float | int | bool] = json.loads(self.record_text)
         return record
 

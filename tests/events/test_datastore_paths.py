@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from spoiled_store import replaced, set_keys, with_columns, with_rows
 
 from survey.events.datastore import DataStore, DataStoreError, check_datastore, open_datastore
@@ -206,6 +207,22 @@ def test_large_index_opens_in_seconds(tmp_path, spoiled):
     start = time.perf_counter()
     assert len(open_datastore(folder).sources) == n
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("code", ["C", "M"])
+def test_complex_columns_of_an_index_are_left_out(make_spoiled, code):
+    spoiled = make_spoiled(2)
+
+    def change(hdus):
+        table = hdus[1]
+        column = fits.Column(name="WAVE", format=code, array=np.full(len(table.data), 1 + 2j))
+        replaced(hdus, 1, fits.BinTableHDU.from_columns([*table.columns, column], header=table.header))
+
+    spoiled.edit_index(change, "obs")
+    store = spoiled.open()
+    assert [source.obs_id for source in store.sources] == [1, 2]
+    assert "WAVE" not in store.table.colnames
+    assert "WAVE" not in store.sources[0].record
 
 
 def test_a_file_url_is_the_path_that_it_names(make_spoiled):
