@@ -70,10 +70,11 @@ bench: $(STAMP) $(PEER_STAMP)
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks
 	SURVEY_PEER_PYTHON=$(abspath $(PEER_VENV)/bin/python) $(BIN)/python -m benchmarks.models
 
-# What is in benchmarks/scaling.json already is not measured again by the first one; the others take minutes.
+# What is in benchmarks/scaling.json already is not measured again by the first one, unless with
+# `make scaling SCALING_AGAIN=--again`; the others take minutes.
 SCALING ?= scaling
 scaling: $(STAMP)
-	$(BIN)/python -m benchmarks.growth --observations 100 1000 6000 --workers 1 2 --folder $(SCALING)
+	$(BIN)/python -m benchmarks.growth --observations 100 1000 6000 --workers 1 2 --folder $(SCALING) $(SCALING_AGAIN)
 	$(BIN)/python -m benchmarks.crowd --workers 50 100 300
 	$(BIN)/python -m benchmarks.forecasts --folder $(SCALING)
 	$(BIN)/python -m benchmarks.incremental --observations 1000 --added 10

@@ -13,6 +13,8 @@ Kind = Literal["local", "none", "slurm", "pbs", "htcondor", "kubernetes", "gatew
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", re.IGNORECASE)
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
+_SCHEDULER = re.compile(r"(?:\w+://)?[^\s/]+:\d+")
+_DASHBOARD = re.compile(r"[^\s/]*:\d+")
 _TLS = ("tls", "tls_ca", "tls_cert", "tls_key")
 
 _COMMON = ("kind", "workers", "options", "preload", "worker_timeout", "unit_timeout")
@@ -40,6 +42,22 @@ NEEDED: Mapping[str, Mapping[str, str]] = {
 
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _not_seconds(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("expected HH:MM:SS or D-HH:MM:SS in quotes: without them YAML reads 12:00:00 as 43200")
+    return value
+
+
+def _is_dashboard(value: Any) -> Any:
+    if not isinstance(value, bool) and not (isinstance(value, str) and _DASHBOARD.fullmatch(value)):
+        raise ValueError("expected true, false, or 'host:port' in quotes")
+    return value
+
+
+LEAST_MEMORY = 10**6
+"""Bytes below which an amount of memory is taken for one whose unit was forgotten."""
 
 
 def parse_memory(text: str) -> int:
@@ -91,11 +109,11 @@ class ClusterConfig(BaseModel):
     """Memory limit of a worker, for example '2 GB'; auto shares the machine's memory between the workers."""
     jobs: Annotated[int, Field(ge=1)] | None = None
     """Batch jobs to submit, when a job holds several workers; one job a worker by default."""
-    walltime: str | None = None
+    walltime: Annotated[str | None, BeforeValidator(_not_seconds)] = None
     """Time limit of a batch job, HH:MM:SS or D-HH:MM:SS. Workers leave before it, and other jobs replace them."""
-    queue: str | None = None
+    queue: Annotated[str | None, BeforeValidator(_as_text)] = None
     """Queue or partition of a batch system."""
-    account: str | None = None
+    account: Annotated[str | None, BeforeValidator(_as_text)] = None
     """Account or project to charge."""
     interface: str | None = None
     """Network interface between scheduler and workers, for example ib0."""
@@ -105,7 +123,7 @@ class ClusterConfig(BaseModel):
     """Shell lines that a batch job runs before its workers start."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Passed as they are to the engine's own constructor; lists and mappings are added to what the other fields say."""
-    dashboard: bool | str = False
+    dashboard: Annotated[bool | str, BeforeValidator(_is_dashboard)] = False
     """Dask's dashboard: off, on the loopback at a free port (true), or at 'host:port'."""
     preload: tuple[str, ...] = ()
     """Modules that workers import when they start."""
@@ -130,8 +148,8 @@ class ClusterConfig(BaseModel):
     @field_validator("memory")
     @classmethod
     def _is_memory(cls, memory: str) -> str:
-        if memory != "auto":
-            parse_memory(memory)
+        if memory != "auto" and parse_memory(memory) < LEAST_MEMORY:
+            raise ValueError(f"{memory!r} is no memory at all; write a unit, for example '{memory.split()[0]} GB'")
         return memory
 
     @field_validator("walltime")
@@ -155,7 +173,12 @@ class ClusterConfig(BaseModel):
             if getattr(self, name) == defaults[name].default:
                 lines.append(f"{name}: missing, kind {self.kind} needs it: {why}")
         if self.kind == "existing" and (self.address is None) == (self.scheduler_file is None):
-            lines.append("kind existing needs either address or scheduler_file")
+            both = "both" if self.address is not None else "neither"
+            lines.append(f"address: kind existing needs either address or scheduler_file, found {both}")
+        if self.kind == "existing" and self.address is not None and not _SCHEDULER.fullmatch(self.address):
+            lines.append(f"address: found {self.address!r}, expected that of a scheduler, such as tcp://node1:8786")
+        if self.kind == "gateway" and self.address is not None and "://" not in self.address:
+            lines.append(f"address: found {self.address!r}, expected a URL, such as https://{self.address}")
         files = {name: getattr(self, name) for name in _TLS[1:]}
         if any(files.values()) and not (self.tls and all(files.values())):
             lines.append("tls: files need tls: true and all of tls_ca, tls_cert and tls_key")
@@ -164,7 +187,7 @@ class ClusterConfig(BaseModel):
         if self.jobs is not None and self.workers % self.jobs:
             lines.append(f"jobs: found {self.jobs}, which does not divide cluster.workers, {self.workers}")
         if lines:
-            raise ValueError("; ".join(lines))
+            raise ValueError("\n".join(lines))
         return self
 
     @property

@@ -273,6 +273,9 @@ class _Clockwork:
         self.client_seconds += self._overheads.client_task / 2
         self._spend(self._overheads.client_task / 2)
 
+    def await_start(self) -> None:
+        """Nothing starts."""
+
     def submit(
         self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
     ) -> None:

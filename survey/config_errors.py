@@ -86,7 +86,8 @@ def lines_of(error: ValidationError, model: type[BaseModel], raw: Mapping[str, A
     raw : mapping
         What it refused, which tells keys of the file from pydantic's own parts of a location.
     """
-    return list(dict.fromkeys(_line(problem, model, raw) for problem in error.errors(include_url=False)))
+    found = (line for problem in error.errors(include_url=False) for line in _lines(problem, model, raw))
+    return list(dict.fromkeys(found))
 
 
 def _in_file(location: Sequence[str | int], raw: Any) -> tuple[str | int, ...]:
@@ -106,6 +107,19 @@ def _in_file(location: Sequence[str | int], raw: Any) -> tuple[str | int, ...]:
     return tuple(path)
 
 
+def _lines(problem: Any, model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of a problem: one, but for what a section says of several of its keys, ``key: text`` each."""
+    if problem["type"] != "value_error" or not isinstance(problem["input"], dict):
+        yield _line(problem, model, raw)
+        return
+    path = _in_file(problem["loc"], raw)
+    section = tuple(part for part in path if isinstance(part, str))
+    known = set(all_keys(model))
+    for text in str(problem["ctx"]["error"]).splitlines():
+        name, _, rest = text.partition(": ")
+        yield f"{key_text((*path, name))}: {rest}" if (*section, name) in known else f"{key_text(path)}: {text}"
+
+
 def _line(problem: Any, model: type[BaseModel], raw: Mapping[str, Any]) -> str:
     path = _in_file(problem["loc"], raw)
     kind, found = problem["type"], problem["input"]
@@ -116,7 +130,7 @@ def _line(problem: Any, model: type[BaseModel], raw: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{key_text(path)}: missing, expected a value"
     expected = _expected(problem).removeprefix(f"{key_text(path)}: ").removeprefix(f"{key_text(path)} ")
-    if "found" in expected or isinstance(found, dict):
+    if "found" in expected or isinstance(found, dict) or expected.startswith(value_text(found)):
         return f"{key_text(path)}: {expected}"
     return f"{key_text(path)}: found {value_text(found)}, {expected}"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import Unit
+from cluster.engines.base import open_engine
 from cluster.head_start import head_start
 from cluster.imports import without_collections
 from cluster.object_store import check_stores
@@ -21,6 +22,7 @@ from cluster.progress import listening, number
 from cluster.run import execute, storage_errors
 from cluster.status import RunStatus
 from cluster.status import status as workspace_status
+from cluster.stopping import terminable
 from cluster.watch import table
 from cluster.workspace import Workspace
 from survey.changes import tell_changes
@@ -30,6 +32,7 @@ from survey.layout import OWN_FILES, Layout
 from survey.products import Run
 from survey.refusal import Refusal
 from survey.run_page import write_run_page
+from survey.store import urls
 
 if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
@@ -119,6 +122,11 @@ def run(
         check_outdir(layout, overwrite=overwrite)
         check_capacity(plan, cluster)
         check_writable(layout.outdir, "general.outdir")
+        if not urls.exists(layout.cube):  # a cluster that cannot be started is to leave nothing behind
+            if engine is None:
+                ahead.enter_context(terminable())
+                engine = ahead.enter_context(open_engine(cluster, preload=PRELOAD))
+            engine.await_start()
         workspace = Workspace(layout.work)
         with storage_errors(layout.outdir), workspace.lock:
             create_cube_store(plan, workspace, overwrite=overwrite)
@@ -228,7 +236,7 @@ SECONDS_OF_UNIT = {
 def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Sequence[str] = ()) -> PlanSummary:
     """What a run of a configuration would do; nothing is run or written."""
     from cluster.plan import Plan, Settlement
-    from survey.capacity import output_need, worker_need
+    from survey.capacity import check_capacity, output_need, worker_need
     from survey.events.problems import summary as summarise_problems
     from survey.reduction.graph import cube_bytes
     from survey.survey_plan import make_plan
@@ -236,6 +244,7 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     settings = load_config(config, overrides)
     _check_stores_of(settings)
     resolved = make_plan(settings)
+    check_capacity(resolved, settings.cluster_config)
     units = units_of(resolved)
     graph = Plan.of(units)
     records = Workspace(resolved.layout.work)
@@ -290,12 +299,14 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
     Refusal
         When the run would be refused.
     """
+    from survey.capacity import check_capacity
     from survey.events.problems import summary as summarise_problems
     from survey.survey_plan import check_observations, make_plan
 
     settings = load_config(config, overrides)
     _check_stores_of(settings)
     resolved = make_plan(settings)
+    check_capacity(resolved, settings.cluster_config)
     problems = check_observations(resolved)
     errors = {problem.obs_id for problem in problems if problem.severity == "error"}
     return Validation((*resolved.notes, *summarise_problems(problems)), len(resolved.sources), len(errors))

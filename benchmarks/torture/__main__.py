@@ -1,4 +1,4 @@
-"""``python -m benchmarks.torture --minutes 3 --observations 24 [--seed N] [--write docs/reliability.md]``."""
+"""``python -m benchmarks.torture --minutes 3 --observations 24 [--seed N] [--rounds N] [--write docs/reliability.md]``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from benchmarks.torture.tally import Tally
 from benchmarks.torture.trial import Trial
 
 
-def torture(store: SpoiledStore, reference: Reference, folder: Path, *, deadline: float, seed: int) -> Tally:
+def torture(
+    store: SpoiledStore, reference: Reference, folder: Path, *, deadline: float, seed: int, rounds: int = 0
+) -> Tally:
     """Disturb runs in every way once, and then until the time is up.
 
     Parameters
@@ -28,14 +30,16 @@ def torture(store: SpoiledStore, reference: Reference, folder: Path, *, deadline
     folder : Path
         For the rounds.
     deadline : float
-        By the monotonic clock; of the rounds after the first ones none begins that may be expected to end later.
+        By the monotonic clock; of the rounds beyond `rounds` none begins that may be expected to end later.
     seed : int
         The seed of a round is a thousand times this plus its number.
+    rounds : int
+        Least number of rounds; never fewer than have every kind of disturbance once.
     """
     tally = Tally()
     longest = 2.0 * reference.seconds
     number = 0
-    while number < len(FIRST_ROUNDS) or time.monotonic() + longest < deadline:
+    while number < max(rounds, len(FIRST_ROUNDS)) or time.monotonic() + longest < deadline:
         round_seed = 1000 * seed + number
         plan = plan_of_round(number, round_seed)
         number += 1
@@ -83,19 +87,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=int, default=int(time.time()) % 100_000, help="to repeat what another torture did"
     )
+    parser.add_argument("--rounds", type=int, default=0, help="how many at least, whatever time they take")
     parser.add_argument("--write", type=Path, metavar="FILE", help="page to write the figures to")
     options = parser.parse_args(arguments)
+    if options.observations < 8:
+        parser.error(
+            f"--observations: found {options.observations}, expected at least 8: each kind of spoiling takes one"
+        )
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     store = make_spoiled_store(folder / "store", options.observations, options.seed)
     print(f"seed {options.seed}: {store}", flush=True)
     reference = reference_run(store, folder / "undisturbed")
     print(f"undisturbed: {reference.n_records} units in {reference.seconds:.1f} s", flush=True)
-    tally = torture(store, reference, folder, deadline=begun + 60.0 * options.minutes, seed=options.seed)
+    tally = torture(
+        store, reference, folder, deadline=begun + 60.0 * options.minutes, seed=options.seed, rounds=options.rounds
+    )
     seconds = time.monotonic() - begun
     print(tally.line(seconds))
     if options.write is not None:
-        again = f"python -m benchmarks.torture --observations {options.observations} --seed {options.seed}"
+        again = (
+            f"python -m benchmarks.torture --observations {options.observations} --seed {options.seed} --rounds {tally.rounds} "
+            f"--write {options.write}"
+        )
         options.write.write_text(tally.page(store, reference, command=again, seconds=seconds))
     if tally.failures:
         print(f"what was left is in {folder}", file=sys.stderr)

@@ -108,4 +108,8 @@ are below the driver, where their nannies live in its process and die with it, o
   one line.
 - An observation that is *too large* unpacks to three times the memory of a worker and is in every run. It brings down three
   workers and is then left out, with the reason `memory`; the units that shared a batch or a worker with it are done by others.
+
+Spoiled files are the matter of `tests/events/test_mutations.py`, which `make test` runs: a thousand event files, each changed in
+one place (a card, a size, a type, a value, its end), are refused with what is wrong, or read with the counts that astropy reads.
+`SURVEY_MUTATIONS_SEED` makes other ones.
 """

@@ -46,6 +46,15 @@ class Engine(Protocol):
     unit_timeout: float | None
     """Seconds after which a unit ends its worker; None when there is no limit, or no worker that could be ended."""
 
+    def await_start(self) -> None:
+        """Wait until the cluster has been started, or asked for its workers.
+
+        Raises
+        ------
+        ClusterError
+            When it cannot be.
+        """
+
     def submit(
         self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
     ) -> None:

@@ -161,6 +161,10 @@ class DistributedEngine(ABC):
         with dask.config.set(_not_the_users(self.settings())), _quiet():
             yield
 
+    def await_start(self) -> None:
+        """Wait until the cluster is up."""
+        self.client()
+
     def client(self) -> Client:
         """The client, once the cluster is up.
 
@@ -174,7 +178,7 @@ class DistributedEngine(ABC):
         if self._failure is not None:
             if isinstance(self._failure, ClusterError):
                 raise self._failure
-            text = " ".join(str(self._failure).split())
+            text = _said_by(self._failure)
             raise ConfigError(f"the cluster ({self.config.kind}) did not start: {text}") from self._failure
         assert self._client is not None
         return self._client
@@ -315,6 +319,14 @@ def _import_drawing() -> None:
     """What the report will need, while the driver waits for workers anyway."""
     with contextlib.suppress(Exception):  # then there will be no report
         importlib.import_module("distributed.dashboard.components.scheduler")
+
+
+def _said_by(failure: BaseException) -> str:
+    """A line of an error and of the one at its root, which is often the one that says it."""
+    root = failure
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return ": ".join(dict.fromkeys(" ".join(str(error).split()).rstrip(".") for error in (failure, root)))
 
 
 def _not_the_users(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class Engine(DistributedEngine):
         try:
             client = Client(**given, security=credentials, timeout=CONNECT, set_as_default=False, **config.options)
         except (OSError, TypeError, ValueError, RuntimeError) as error:
+            if "keyword argument" in str(error):
+                raise ConfigError(
+                    f"cluster.options: Client does not take them: {' '.join(str(error).split())}"
+                ) from error
             where = config.address or config.scheduler_file
             hint = "" if config.tls or "tls" not in str(error).lower() else "; it may want cluster.tls"
             raise ConfigError(f"no scheduler answers at {where}{hint}: {' '.join(str(error).split())}") from error

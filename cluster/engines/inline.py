@@ -23,6 +23,9 @@ class Engine:
         for module in preload:
             importlib.import_module(module)
 
+    def await_start(self) -> None:
+        """Nothing starts."""
+
     def submit(
         self, tag: str, function: Callable[..., Any], *args: Any, priority: float = 0, worker: int | None = None
     ) -> None:

@@ -54,6 +54,8 @@ TAKEN = {
     "security": "tls",
     "n_workers": "workers",
 }
+#: Options of which a text would be taken letter by letter.
+LISTS = {"worker_extra_args", "job_script_prologue", "job_extra_directives", "job_directives_skip"}
 #: Options of the cluster's constructor that are not of its jobs.
 _OF_THE_CLUSTER = ("scheduler_options", "shared_temp_directory", "silence_logs", "name", "loop")
 
@@ -107,6 +109,11 @@ class JobQueueEngine(DistributedEngine):
             if name in config.options:
                 raise ConfigError(f"cluster.options.{name}: write cluster.{instead}, from which other things follow")
         n = config.workers_a_job
+        for name in LISTS & config.options.keys():
+            if isinstance(config.options[name], str):
+                raise ConfigError(
+                    f"cluster.options.{name}: found the text {config.options[name]!r}, expected a list of lines, or a mapping"
+                )
         extra = ["--no-dashboard", "--dashboard-address", LOOPBACK]
         walltime = self.walltime(config)
         if walltime is not None:

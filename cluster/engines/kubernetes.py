@@ -7,6 +7,7 @@ options go to `dask_kubernetes.operator.KubeCluster`. The operator replaces pods
 from __future__ import annotations
 
 import contextlib
+import inspect
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,17 @@ class Engine(DistributedEngine):
     def make_cluster(self) -> KubeCluster:
         """Create the resource."""
         options = {name: value for name, value in self.config.options.items() if name not in _OF_THE_PODS}
-        return KubeCluster(custom_cluster_spec=self.manifest(), **{"quiet": True, **options})
+        manifest, others = self.manifest(), set(KubeCluster._instances)
+        try:
+            return KubeCluster(custom_cluster_spec=manifest, **{"quiet": True, **options})
+        except Exception as error:
+            # What was not made would be closed when Python ends, which fails once more, with a traceback.
+            for half in set(KubeCluster._instances) - others:
+                KubeCluster._instances.discard(half)
+            raise ConfigError(
+                f"cluster.kind 'kubernetes': {' '.join(str(error).split())}; expected a cluster with the Dask operator, and "
+                "credentials for it (a kubeconfig, or a pod's service account)"
+            ) from error
 
     def end_cluster(self, cluster: KubeCluster, *, now: bool) -> None:
         """Delete the resource, and all pods with it."""
@@ -55,6 +66,9 @@ class Engine(DistributedEngine):
             raise ConfigError("cluster.options.image: missing; give a container image that has this package")
         if taken := [name for name in _TAKEN if name in options]:
             raise ConfigError(f"cluster.options.{taken[0]}: is made from the other fields of cluster; take it out")
+        known = inspect.signature(KubeCluster.__init__).parameters
+        if unknown := sorted(set(options) - set(known)):
+            raise ConfigError(f"cluster.options: KubeCluster does not take {', '.join(unknown)}; take it out")
         if isinstance(config.dashboard, str):
             raise ConfigError("cluster.dashboard: kind kubernetes serves it in the scheduler's pod; say true or false")
         assert config.memory_limit is not None

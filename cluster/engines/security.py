@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 from distributed.security import Security
 
@@ -26,6 +27,10 @@ def security(config: ClusterConfig) -> Security | None:
         if importlib.util.find_spec("cryptography") is None:
             raise ConfigError("cluster.tls needs cryptography, which is not installed: pip install 'gammasurvey[tls]'")
         return Security.temporary()
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        path = getattr(config, name)
+        if not os.path.isfile(path):
+            raise ConfigError(f"cluster.{name}: there is no file {path}; mend the path")
     roles = {f"tls_{role}_{part}": getattr(config, f"tls_{part}")
              for role in ("client", "scheduler", "worker") for part in ("cert", "key")}  # fmt: skip
     return Security(tls_ca_file=config.tls_ca, require_encryption=True, **roles)

@@ -125,6 +125,14 @@ def test_options_that_the_engine_does_not_know_are_refused_by_name(tmp_path):
         execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
 
 
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor"])
+@pytest.mark.parametrize("name", ["job_extra_directives", "job_script_prologue", "worker_extra_args"])
+def test_a_text_in_the_place_of_a_list_is_refused(kind, name):
+    config = ClusterConfig(kind=kind, memory="1 GB", options={name: "--gres=gpu:1"})
+    with pytest.raises(ConfigError, match=rf"cluster\.options\.{name}: found the text '--gres=gpu:1', expected a list"):
+        job_script(config)
+
+
 @pytest.mark.parametrize(("name", "instead"), [("walltime", "walltime"), ("cores", "threads"), ("processes", "jobs")])
 def test_options_that_fields_speak_of_are_refused(name, instead):
     config = ClusterConfig(kind="slurm", memory="1 GB", options={name: 3})

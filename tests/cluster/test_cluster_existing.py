@@ -14,6 +14,7 @@ from test_cluster_local import contents, plan
 from cluster import ConfigError
 from cluster.config import ClusterConfig
 from cluster.engines.base import open_engine
+from cluster.engines.security import security
 from cluster.events import UnitEnded
 from cluster.run import execute
 
@@ -72,6 +73,21 @@ def test_without_a_scheduler_the_run_is_refused_in_one_line(tmp_path, monkeypatc
             workspace=tmp_path / ".work",
             config=ClusterConfig(kind="existing", address="tcp://127.0.0.1:9"),
         )
+
+
+@pytest.mark.parametrize("kind", ["local", "existing"])
+def test_options_that_dask_does_not_know_are_named(kind):
+    more = {"address": "tcp://127.0.0.1:9"} if kind == "existing" else {"workers": 1}
+    config = ClusterConfig(kind=kind, options={"colour": "blue"}, **more)
+    with pytest.raises(ConfigError, match="colour"), open_engine(config) as engine:
+        engine.await_start()
+
+
+def test_files_of_certificates_have_to_be_there(tmp_path):
+    files = {name: str(tmp_path / name) for name in ("tls_ca", "tls_cert", "tls_key")}
+    (tmp_path / "tls_ca").touch()
+    with pytest.raises(ConfigError, match=r"cluster\.tls_cert: there is no file .*tls_cert"):
+        security(ClusterConfig(kind="local", tls=True, **files))
 
 
 def test_a_scheduler_file_that_nobody_writes_is_refused_in_one_line(tmp_path, monkeypatch):

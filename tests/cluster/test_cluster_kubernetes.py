@@ -1,6 +1,9 @@
 """The manifest for Kubernetes, against the schema that the Dask operator brings along."""
 
 import importlib.resources
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -96,9 +99,31 @@ def test_pods_have_every_field():
     [
         ({"options": {}}, r"cluster\.options\.image: missing"),
         ({"options": {"image": "a", "n_workers": 3}}, r"cluster\.options\.n_workers: is made from the other fields"),
+        ({"options": {"image": "a", "colour": "blue"}}, r"cluster\.options: KubeCluster does not take colour"),
         ({"dashboard": "0.0.0.0:8787"}, r"cluster\.dashboard: kind kubernetes serves it in the scheduler's pod"),
     ],
 )
 def test_what_kubernetes_cannot_do_is_refused_by_name(more, line):
     with pytest.raises(ConfigError, match=line):
         manifest(**more)
+
+
+def test_without_credentials_there_is_one_line(tmp_path):
+    """In a process of its own: what was half made would otherwise be closed when Python ends, with a traceback."""
+    program = (
+        "from cluster.config import ClusterConfig\n"
+        "from cluster.engines.base import open_engine\n"
+        "from cluster.errors import ConfigError\n"
+        "try:\n"
+        "    with open_engine(ClusterConfig(kind='kubernetes', memory='1 GB', options={'image': 'x'})) as engine:\n"
+        "        engine.await_start()\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    away = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=away, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.startswith("cluster.kind 'kubernetes': ")
+    assert "a kubeconfig" in done.stdout
+    assert "Traceback" not in done.stderr

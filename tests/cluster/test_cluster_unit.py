@@ -67,7 +67,21 @@ def test_memory_that_is_none_is_refused(text):
         ({"kind": "kubernetes", "memory": "1 GB", "walltime": "01:00:00"}, "walltime: kind kubernetes has no place"),
         ({"kind": "gateway"}, "address: missing, kind gateway needs it: the gateway's URL"),
         ({"kind": "gateway", "address": "a", "tls": True}, "tls: kind gateway has no place for it"),
-        ({"kind": "existing"}, "kind existing needs either address or scheduler_file"),
+        (
+            {"kind": "gateway", "address": "hub.example"},
+            "address: found 'hub.example', expected a URL, such as https://hub",
+        ),
+        ({"kind": "existing"}, "kind existing needs either address or scheduler_file, found neither"),
+        ({"kind": "existing", "address": "a:1", "scheduler_file": "b"}, "address or scheduler_file, found both"),
+        ({"kind": "existing", "address": "127.0.0.1"}, "address: found '127.0.0.1', expected that of a scheduler"),
+        ({"kind": "existing", "address": "tcp://node1"}, "address: found 'tcp://node1', expected that of a scheduler"),
+        ({"memory": 4}, "'4' is no memory at all; write a unit, for example '4 GB'"),
+        (
+            {"kind": "slurm", "memory": "1 GB", "walltime": 43200},
+            "in quotes: without them YAML reads 12:00:00 as 43200",
+        ),
+        ({"dashboard": 8787}, "expected true, false, or 'host:port' in quotes"),
+        ({"dashboard": "maybe"}, "expected true, false, or 'host:port' in quotes"),
         ({"kind": "existing", "address": "a", "threads": 2}, "threads: kind existing has no place for it"),
         ({"kind": "pbs", "memory": "1 GB", "workers": 3, "jobs": 2}, "jobs: found 2, which does not divide"),
         ({"account": "x"}, "account: kind local has no place for it; take it out"),
@@ -78,6 +92,11 @@ def test_memory_that_is_none_is_refused(text):
 def test_fields_that_do_not_suit_the_kind_are_refused_by_name(fields, line):
     with pytest.raises(ValueError, match=line):
         ClusterConfig(**fields)
+
+
+def test_queues_and_accounts_may_be_numbers():
+    config = ClusterConfig(kind="slurm", memory="1 GB", queue=3, account=12345)
+    assert (config.queue, config.account) == ("3", "12345")
 
 
 def test_none_takes_the_section_of_any_kind():

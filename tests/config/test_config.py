@@ -217,6 +217,16 @@ def test_an_unknown_key_is_answered_with_the_nearest_valid_one(folder: Path, key
     assert problems(folder, f"{key}=1") == [f"{key}: unknown key; did you mean {nearest}?"]
 
 
+def test_what_a_section_lacks_is_said_by_key(folder: Path) -> None:
+    lines = problems(folder, "cluster={kind: slurm, workers: 2, jobs: 3, dashboard: 8787}")
+    assert [line.partition(": ")[0] for line in lines] == ["cluster.dashboard"]
+    lines = problems(folder, "cluster={kind: slurm, workers: 2, jobs: 3}")
+    assert [line.partition(": ")[0] for line in lines] == ["cluster.memory", "cluster.jobs"]
+    assert problems(folder, "cluster.memory=-4 GB") == [
+        "cluster.memory: '-4 GB' is not an amount of memory; write for example '2 GB', '1500 MB' or 'auto'"
+    ]
+
+
 def test_convolved_maps_are_refused_where_pixels_differ(folder: Path) -> None:
     (line,) = problems(folder, "datasets.geom.wcs.proj=AIT", "ts_map={}")
     assert line.startswith("ts_map: maps that are convolved need pixels of one size")

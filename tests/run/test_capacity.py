@@ -61,11 +61,12 @@ def test_what_is_there_already_needs_no_room(run, settings, disk, caplog):
     assert "are free" not in caplog.text
 
 
-def test_a_tile_that_no_worker_can_hold_is_refused_in_one_line(settings, tmp_path):
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+def test_a_tile_that_no_worker_can_hold_is_refused_in_one_line(settings, tmp_path, command):
     settings["cluster"] = {"kind": "local", "workers": 2, "memory": "150 MB"}
     path = tmp_path / "survey.yaml"
     path.write_text(yaml.safe_dump(settings))
-    result = CliRunner().invoke(cli.app, ["run", str(path)])
+    result = CliRunner().invoke(cli.app, [command, str(path)])
     assert result.exit_code == 2
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("refused:"))
     assert line.startswith("refused: cluster.memory: a tile takes at least 28")

@@ -16,6 +16,7 @@ import cluster.run
 import survey
 from cluster.config import ClusterConfig
 from cluster.engines.base import open_engine
+from cluster.errors import ConfigError
 from cluster.head_start import head_start
 from survey.refusal import Refusal
 
@@ -40,6 +41,7 @@ def opened(monkeypatch):
     engines = []
     monkeypatch.setattr(cluster.head_start, "open_engine", note)
     monkeypatch.setattr(cluster.run, "open_engine", note)
+    monkeypatch.setattr(survey.pipeline, "open_engine", note)
     return engines
 
 
@@ -57,6 +59,26 @@ def test_a_refused_plan_ends_the_workers_and_says_the_same(settings, opened):
     assert workers() == []
     assert all(os.environ.get(name) == environment.get(name) for name in opened[0].environment())
     assert not Path(settings["general"]["outdir"]).exists()
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"kind": "pbs", "memory": "1 GB"},
+        {"kind": "existing", "address": "tcp://127.0.0.1:9"},
+        {"kind": "local", "workers": 1, "options": {"colour": "blue"}},
+    ],
+    ids=lambda section: section["kind"],
+)
+def test_a_cluster_that_cannot_be_started_leaves_nothing_behind(settings, monkeypatch, tmp_path, section):
+    monkeypatch.setattr("cluster.engines.existing.CONNECT", 1)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no batch system
+    settings["cluster"] = section
+    with pytest.raises(ConfigError):
+        survey.run(settings, listeners=[])
+    outdir = Path(settings["general"]["outdir"])
+    assert not outdir.exists() or not list(outdir.iterdir())
+    assert workers() == []
 
 
 def test_a_run_has_one_engine_and_a_rerun_with_nothing_left_has_none(settings, opened):
