@@ -46,7 +46,7 @@ def test_slot_and_function_are_checked():
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("2 GB", 2 * 10**9), ("1500MB", 1_500_000_000), ("1.5 GiB", 3 * 2**29), ("7", 7)]
+    ("text", "size"), [("2 GB", 2 * 10**9), ("1500MB", 1_500_000_000), ("1.5 GiB", 3 * 2**29), ("2500000", 2_500_000)]
 )
 def test_memory_is_read(text, size):
     assert parse_memory(text) == size
