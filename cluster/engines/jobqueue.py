@@ -109,7 +109,7 @@ class JobQueueEngine(DistributedEngine):
             if name in config.options:
                 raise ConfigError(f"cluster.options.{name}: write cluster.{instead}, from which other things follow")
         n = config.workers_a_job
-        for name in LISTS & config.options.keys():
+        for name in sorted(LISTS & config.options.keys()):
             if isinstance(config.options[name], str):
                 raise ConfigError(
                     f"cluster.options.{name}: found the text {config.options[name]!r}, expected a list of lines, or a mapping"
