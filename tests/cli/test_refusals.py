@@ -107,7 +107,7 @@ REFUSED = [
     ),
     pytest.param(
         "cluster.kind=gateway",
-        "cluster: address: missing, kind gateway needs it: the gateway's URL, "
+        "cluster.address: missing, kind gateway needs it: the gateway's URL, "
         "for example https://hub.example.org/services/dask-gateway",
         id="a kind of cluster without what it needs",
     ),
