@@ -149,7 +149,7 @@ class ClusterConfig(BaseModel):
     @classmethod
     def _is_memory(cls, memory: str) -> str:
         if memory != "auto" and parse_memory(memory) < LEAST_MEMORY:
-            raise ValueError(f"{memory!r} is no memory at all; write a unit, for example '{memory.split()[0]} GB'")
+            raise ValueError(f"{memory!r} is no memory at all; write a unit, for example '4 GB'")
         return memory
 
     @field_validator("walltime")

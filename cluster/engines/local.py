@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -15,8 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import resource_tracker
 from typing import Any
 
-from distributed import LocalCluster, Nanny, Status
+from distributed import LocalCluster, Nanny, SpecCluster, Status, Worker
+from distributed.core import Server
 from distributed.diskutils import DIR_LOCK_EXT
+from distributed.node import ServerNode
 from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
@@ -33,6 +36,10 @@ LOOKED_AFTER_EVERY = 2.0
 """Seconds between two looks at whether all nannies are there."""
 LOST = "30 days"
 """After which a worker that has not come back is struck off."""
+
+
+TAKES_OPTIONS = (LocalCluster, SpecCluster, Nanny, Worker, ServerNode, Server)
+"""Classes whose arguments `options` may name."""
 
 
 class Engine(DistributedEngine):
@@ -60,6 +67,10 @@ class Engine(DistributedEngine):
             raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
         address = dashboard_address(dashboard)
         credentials = security(self.config)
+        # Dask hands what one class does not know on to the next, and a worker would only say so when it has come up.
+        known = {name for kind in TAKES_OPTIONS for name in inspect.signature(kind.__init__).parameters}
+        if unknown := sorted(self.config.options.keys() - known):
+            raise ConfigError(f"cluster.options: LocalCluster does not take {', '.join(unknown)}; take it out")
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
         self._held.enter_context(_nameless_main())
         options = {
@@ -118,6 +129,11 @@ class Engine(DistributedEngine):
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+    def await_start(self) -> None:
+        """Tell of a start that has failed; workers go on coming up while the driver goes on."""
+        if not self._starter.is_alive():
+            self.client()
 
     def await_processes(self) -> None:
         """Wait until the processes of all workers are there, though not yet up.
