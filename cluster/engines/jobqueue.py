@@ -25,7 +25,7 @@ from cluster.engines.base import Completion
 from cluster.engines.distributed import DistributedEngine
 from cluster.engines.remote import variables
 from cluster.engines.security import LOOPBACK, dashboard_address, security
-from cluster.engines.submission import Submissions, persistent
+from cluster.engines.submission import Replacements, Submissions, persistent
 from cluster.errors import ConfigError, WorkersLost
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,9 @@ class JobQueueEngine(DistributedEngine):
         cluster = self.cluster_class(security=credentials, job_cls=job, **options)
         jobs = config.workers // config.workers_a_job
         # Unlike `scale`, this replaces jobs that end.
-        self._adaptive = cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
+        self._adaptive = cluster.adapt(
+            Adaptive=Replacements, minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY
+        )
         return cluster
 
     def lasting(self) -> dict[str, Any]:
@@ -191,8 +193,13 @@ class JobQueueEngine(DistributedEngine):
         """End the jobs; none is submitted in the place of those that go."""
         if cluster.loop is not None:
             cluster.loop.add_callback(self._adaptive.stop)
-        with contextlib.suppress(TimeoutError):
-            cluster.close(timeout=30)
+        try:
+            with contextlib.suppress(TimeoutError):
+                cluster.close(timeout=30)
+        finally:
+            left = self.submissions.cancel_left()
+            if left:
+                log.warning("jobs that Dask left behind were cancelled: %s", ", ".join(sorted(left)))
 
     @classmethod
     def job_script(cls, config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:

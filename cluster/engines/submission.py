@@ -1,7 +1,8 @@
-"""Jobs of a batch system that does not take them, for a while or for good.
+"""Jobs of a batch system that does not take them, for a while or for good, and none that is left behind.
 
 dask-jobqueue submits a job once, and takes one that was refused for one that waits. Here it is submitted again until it is
-taken, and what the batch system said is kept for who waits.
+taken, and what the batch system said is kept for who waits. Jobs are known from when they are taken until they are
+cancelled, whatever Dask stumbles over as it ends a cluster.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import shlex
+import subprocess
 import time
 from typing import Any
 
 from dask_jobqueue.core import Job
+from distributed import Adaptive
 
 PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds before a job is submitted again, each time; the last one goes on."""
@@ -28,11 +32,28 @@ class Submissions:
         """Its answer to the last job, in a line, when it did not take it."""
         self.first_refused: float | None = None
         """When it first refused one, monotonic seconds."""
+        self._left: dict[str, str] = {}
+        """Numbers of the jobs that were taken and not cancelled, and the commands that cancel them."""
 
-    def took(self) -> None:
+    def took(self, job: Job) -> None:
         """A job was taken."""
         self.taken += 1
         self.answer = ""
+        self._left[str(job.job_id)] = str(job.cancel_command)
+
+    def cancelled(self, job: Job) -> None:
+        """The batch system was told to cancel a job."""
+        self._left.pop(str(job.job_id), None)
+
+    def cancel_left(self) -> list[str]:
+        """Cancel the jobs that Dask did not, as when it gave up ending a cluster; their numbers."""
+        numbers = []
+        while self._left:
+            number, command = self._left.popitem()
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # a job without a scheduler ends by itself
+                subprocess.run([*shlex.split(command), number], capture_output=True, check=False, timeout=30)
+            numbers.append(number)
+        return numbers
 
     def refused(self, error: Exception) -> None:
         """A job was not."""
@@ -68,7 +89,7 @@ class Persistent(Job):
             self._again = asyncio.create_task(self._submit_again())
             await super(Job, self).start()  # it is on its way, as far as Dask is concerned
         else:
-            self.submissions.took()
+            self.submissions.took(self)
 
     async def _submit_again(self) -> None:
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
@@ -79,7 +100,7 @@ class Persistent(Job):
             except (RuntimeError, OSError, ValueError) as error:
                 self.submissions.refused(error)
             else:
-                self.submissions.took()
+                self.submissions.took(self)
                 return
 
     async def close(self) -> None:
@@ -90,6 +111,16 @@ class Persistent(Job):
                 await self._again
         async with self._submitting:  # a job that is on its way has no number yet by which it could be cancelled
             await super().close()
+            self.submissions.cancelled(self)
+
+
+class Replacements(Adaptive):
+    """Asks for jobs in the place of those that go, until it is stopped."""
+
+    async def scale_up(self, n: Any) -> None:
+        """Ask for jobs, unless this was stopped since it began to count: nobody would cancel them."""
+        if self.state != "stopped":
+            await super().scale_up(n)
 
 
 def persistent(job: type[Job], submissions: Submissions) -> Any:

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -48,9 +49,12 @@ print({answer!r}.format(job.pid))
 CANCEL = """\
 #!{python}
 import os, signal, sys
+from pathlib import Path
 
+number = sys.argv[-1].partition(".")[0]
+(Path({folder!r}) / f"cancelled-{{number}}").touch()
 try:
-    os.killpg(int(float(sys.argv[-1].partition(".")[0])), signal.SIGKILL)
+    os.killpg(int(number), signal.SIGKILL)
 except ProcessLookupError:
     sys.exit("no such job")
 """
@@ -81,6 +85,19 @@ def install(kind, folder):
 def jobs(folder):
     """Numbers of all jobs that were submitted."""
     return sorted(int(path.name[4:]) for path in Path(folder).glob("job-*"))
+
+
+def cancelled(folder):
+    """Numbers of the jobs that were to be cancelled."""
+    return {int(path.name[10:]) for path in Path(folder).glob("cancelled-*")}
+
+
+def await_end(folder, seconds=20):
+    """Numbers of the jobs that still run after a while: a process that is killed goes when the system comes to it."""
+    limit = time.monotonic() + seconds
+    while alive(folder) and time.monotonic() < limit:
+        time.sleep(0.1)
+    return alive(folder)
 
 
 def alive(folder):

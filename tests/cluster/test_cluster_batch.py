@@ -196,6 +196,13 @@ def system(tmp_path, monkeypatch):
         os.killpg(job, signal.SIGKILL)
 
 
+def await_jobs(engine, number):
+    """Wait until as many jobs were taken."""
+    limit = time.monotonic() + 60
+    while engine.submissions.taken < number and time.monotonic() < limit:
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor"])
 def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kind, tmp_path, system):
@@ -222,7 +229,46 @@ def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kin
         assert dask.config.get(LOST_WORKER) == "5s"  # Dask reads it when a worker is lost, not when it starts
     assert dask.config.get(LOST_WORKER) != "5s"
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert batch_systems.alive(folder) == []
+    assert batch_systems.cancelled(folder) >= set(batch_systems.jobs(folder)) - set(killed)
+    assert batch_systems.await_end(folder) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+@pytest.mark.parametrize("stumble", [RuntimeError("a worker just starts"), TimeoutError("a worker does not answer")])
+def test_jobs_that_dask_leaves_behind_are_cancelled(stumble, system, monkeypatch):
+    folder, config = system("slurm")
+    said, unclosed = [], []
+    monkeypatch.setattr(jobqueue.log, "warning", lambda text, *values: said.append(text % values))
+
+    def close(cluster, timeout=None):
+        unclosed.append(cluster)
+        raise stumble
+
+    with open_engine(config) as engine:
+        engine.await_start()
+        await_jobs(engine, 2)
+        monkeypatch.setattr(engine.cluster_class, "close", close)
+    monkeypatch.undo()
+    assert batch_systems.cancelled(folder) == set(batch_systems.jobs(folder))
+    assert batch_systems.await_end(folder) == []
+    assert said == ["jobs that Dask left behind were cancelled: " + ", ".join(map(str, batch_systems.jobs(folder)))]
+    unclosed[0].close(timeout=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+def test_no_job_is_asked_for_after_the_end(system):
+    _, config = system("slurm", workers=1)
+    with open_engine(config) as engine:
+        engine.await_start()
+        cluster, adaptive = engine._cluster, engine._adaptive
+        await_jobs(engine, 1)
+
+        async def late():
+            adaptive.stop()
+            await adaptive.scale_up(3)  # what one that had begun to count goes on to
+            return len(cluster.worker_spec)
+
+        assert cluster.sync(late) == 1
 
 
 def test_a_batch_system_that_takes_no_job_ends_the_run_with_its_answer(tmp_path, system, monkeypatch):
@@ -255,7 +301,7 @@ def test_a_batch_system_that_is_down_for_a_while_costs_nothing_but_time(tmp_path
     assert len(said) == 1
     assert "0 jobs were submitted; sbatch answers: sbatch: error: Unable to contact the controller" in said[0]
     assert len(batch_systems.jobs(folder)) == 1
-    assert batch_systems.alive(folder) == []
+    assert batch_systems.await_end(folder) == []
 
 
 def test_workers_leave_before_the_walltime_and_others_go_on(tmp_path, system):
