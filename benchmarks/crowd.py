@@ -1,7 +1,7 @@
 """What a task and a unit cost a real scheduler with many workers that only sleep: ``python -m benchmarks.crowd``.
 
-The scheduler is a process, and all workers are objects in the event loop of another one: so the processor time of each is
-its own. The driver is here; it runs `cluster.run.execute` through the engine `existing`, with its records in memory (a
+The scheduler is a process of its own, so its processor time is known; workers are objects in the event loops of a few others.
+The driver is here; it runs `cluster.run.execute` through the engine `existing`, with its records in memory (a
 folder of /dev/shm where there is one), because a disk that 200 workers of one machine share is not what is asked about.
 """
 
@@ -32,6 +32,10 @@ from cluster import Outcome, Outcomes, Unit
 
 SHAPES = {"one a task": (2000, 2.5), "shared tasks": (6000, 0.4)}
 """Units and the seconds that each sleeps: too long to share a task, and short enough to."""
+FULL = 100
+"""Workers above which units sleep longer in proportion: one machine writes the records of all workers."""
+PER_PROCESS = 50
+"""Workers that share a process, at most."""
 KEPT = 500
 """Times of units that are kept, more or less."""
 IDLE = 10.0
@@ -46,8 +50,8 @@ def nap(seconds: float) -> dict[str, str]:
     return {"worker": str(get_worker().name)}
 
 
-async def host(kind: str, address: str, n: int) -> None:
-    """Be a scheduler, or `n` workers of one."""
+async def host(kind: str, address: str, n: int, first: int) -> None:
+    """Be a scheduler, or `n` workers of one, whose names are numbers from `first` on."""
     from distributed import Scheduler, Worker
 
     if kind == "scheduler":
@@ -56,7 +60,7 @@ async def host(kind: str, address: str, n: int) -> None:
         await scheduler.finished()
         return
     with contextlib.ExitStack():
-        made = [Worker(address, nthreads=1, name=f"w{i}", dashboard=False, memory_limit=0) for i in range(n)]
+        made = [Worker(address, nthreads=1, name=f"w{first + i}", dashboard=False, memory_limit=0) for i in range(n)]
         workers = [await worker for worker in made]
         print(len(workers), flush=True)
         await asyncio.gather(*(worker.finished() for worker in workers))
@@ -75,20 +79,28 @@ def processes(n: int) -> Iterator[tuple[str, psutil.Process]]:
     }
     command = [sys.executable, "-m", "benchmarks.crowd", "--host"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": {**os.environ, **settings}}
-    scheduler = subprocess.Popen([*command, "scheduler"], **options)
-    assert scheduler.stdout is not None
-    address = scheduler.stdout.readline().strip()
-    workers = subprocess.Popen([*command, "workers", "--address", address, "--workers", str(n)], **options)
+    started = [subprocess.Popen([*command, "scheduler"], **options)]
     try:
-        assert workers.stdout is not None
-        assert workers.stdout.readline().strip() == str(n), "the workers did not start"
-        yield address, psutil.Process(scheduler.pid)
+        address = _said(started[0])
+        for first in range(0, n, PER_PROCESS):
+            share = str(min(PER_PROCESS, n - first))
+            more = ["workers", "--address", address, "--workers", share, "--first", str(first)]
+            started.append(subprocess.Popen([*command, *more], **options))
+        for process in started[1:]:
+            assert _said(process), "the workers did not start"
+        yield address, psutil.Process(started[0].pid)
     finally:
-        for process in (workers, scheduler):
+        for process in reversed(started):
             process.kill()
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    """The next line that a process prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 def seconds_of(process: psutil.Process) -> float:
@@ -202,7 +214,8 @@ def predict(row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
 def measure(workers: int) -> dict[str, Any]:
     """Figures of all shapes with some number of workers."""
     with processes(workers) as (address, scheduler):
-        return {name: run(address, scheduler, workers, *shape) for name, shape in SHAPES.items()}
+        longer = max(1.0, workers / FULL)
+        return {name: run(address, scheduler, workers, n, seconds * longer) for name, (n, seconds) in SHAPES.items()}
 
 
 def main() -> None:
@@ -212,9 +225,10 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="the figures; benchmarks/scaling.json, with its page, by default")
     parser.add_argument("--host", choices=["scheduler", "workers"], help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.host:
-        asyncio.run(host(options.host, options.address, options.workers[0]))
+        asyncio.run(host(options.host, options.address, options.workers[0], options.first))
         return
     from benchmarks.scaling import Figures, write_page
 

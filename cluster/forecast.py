@@ -134,7 +134,7 @@ def forecast(
     """
     plan = Plan.of(units)
     engine = _Clockwork({unit.slot: unit for unit in units}, cost, workers, overheads, timer)
-    driver = Driver(units, plan, _Nowhere(), [], False, 0)  # type: ignore[arg-type]
+    driver = Driver(dict(enumerate(units)), plan, _Nowhere(), [], False, 0)  # type: ignore[arg-type]
     engine.resume()
     driver.begin()
     driver.drive(engine)

@@ -8,13 +8,59 @@ aside today and was not yesterday makes its dependents run again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from cluster.errors import PlanError
 from cluster.outcome import Outcome
 from cluster.unit import Unit
+
+
+class Edges(Sequence[Sequence[int]]):
+    """The units that each unit is linked to: two arrays for all of them, where a list for each would take most of a plan.
+
+    Parameters
+    ----------
+    links : iterable of sequences of int
+        By index of the unit.
+    """
+
+    def __init__(self, links: Iterable[Sequence[int]]) -> None:
+        links = list(links)
+        self._bounds = array("q", itertools.accumulate(map(len, links), initial=0))
+        self._ends = array("i", itertools.chain.from_iterable(links))
+
+    def reversed(self) -> Edges:
+        """The same links, seen from their other ends."""
+        found: list[list[int]] = [[] for _ in self]
+        for index, ends in enumerate(self):
+            for end in ends:
+                found[end].append(index)
+        return Edges(found)
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Edges: ...
+    def __getitem__(self, index: int | slice) -> Sequence[int] | Edges:
+        if isinstance(index, slice):
+            return Edges([self[one] for one in range(*index.indices(len(self)))])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"unit {index} of {len(self)}")
+        index %= len(self)
+        return self._ends[self._bounds[index] : self._bounds[index + 1]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Edges) and (self._bounds, self._ends) == (other._bounds, other._ends)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -25,21 +71,17 @@ class Plan:
     """Slot of each unit, in the order given."""
     keys: list[str]
     """Own key of each unit."""
-    after: list[list[int]]
+    after: Edges
     """Dependencies of each unit."""
     costs: list[float]
     """Relative cost of each unit."""
-    dependents: list[list[int]] = field(init=False, repr=False)
+    dependents: Edges = field(init=False, repr=False)
     """Units that wait for each unit."""
     rank: list[int] = field(init=False, repr=False)
     """Position of each unit in the order of execution: depth first, so that chains end early; costly ends first."""
 
     def __post_init__(self) -> None:
-        dependents: list[list[int]] = [[] for _ in self.slots]
-        for index, needs in enumerate(self.after):
-            for need in needs:
-                dependents[need].append(index)
-        object.__setattr__(self, "dependents", dependents)
+        object.__setattr__(self, "dependents", self.after.reversed())
         object.__setattr__(self, "rank", self._order())
 
     @classmethod
@@ -55,17 +97,18 @@ class Plan:
         for position, unit in enumerate(units):
             if index.setdefault(unit.slot, position) != position:
                 raise PlanError(f"slot {unit.slot} is in the plan twice")
-        after = []
+        after: list[Sequence[int]] = []
         for unit in units:
             try:
-                after.append([index[slot] for slot in dict.fromkeys(unit.after)])
+                after.append(tuple(index[slot] for slot in dict.fromkeys(unit.after)))
             except KeyError as missing:
                 raise PlanError(f"unit {unit.slot} comes after {missing.args[0]}, which is not in the plan") from None
-        return cls([u.slot for u in units], [u.key for u in units], after, [u.cost for u in units])
+        return cls([u.slot for u in units], [u.key for u in units], Edges(after), [u.cost for u in units])
 
     def to_bytes(self) -> bytes:
         """The plan as JSON; `from_bytes` reads it back."""
-        return json.dumps([1, self.slots, self.keys, self.after, self.costs], separators=(",", ":")).encode()
+        after = [list(needs) for needs in self.after]
+        return json.dumps([1, self.slots, self.keys, after, self.costs], separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Plan:
@@ -73,7 +116,7 @@ class Plan:
         version, slots, keys, after, costs = json.loads(data)
         if version != 1:
             raise PlanError(f"the plan is of format {version}, this program reads 1; run again to renew it")
-        return cls(slots, keys, after, costs)
+        return cls(slots, keys, Edges(after), costs)
 
     def __len__(self) -> int:
         return len(self.slots)

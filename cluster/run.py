@@ -108,13 +108,14 @@ def execute(
     """
     begun = time.perf_counter()
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    units = list(units)
-    plan = Plan.of(units)
+    waiting = dict(enumerate(units))
+    del units  # of a large run they are what the driver holds most of: it forgets each when it has ended
+    plan = Plan.of(list(waiting.values()))
     with terminable(), storage_errors(workspace.url), workspace.lock:
         workspace.save_plan(plan.to_bytes())
         workspace.clear_running()
         heard: tuple[Listener, ...] = (*listeners, RunLog(workspace.folder), MemoryLog(workspace.folder))
-        driver = Driver(units, plan, workspace, heard, retry_failed, retries)
+        driver = Driver(waiting, plan, workspace, heard, retry_failed, retries)
         driver.tell(RunStarted(dict(driver.open_stages)))
         complete = False
         try:
@@ -146,14 +147,14 @@ class Driver:
 
     def __init__(
         self,
-        units: Sequence[Unit],
+        units: dict[int, Unit],
         plan: Plan,
         workspace: Workspace,
         listeners: Sequence[Listener],
         retry_failed: bool,
         retries: int,
     ) -> None:
-        self.units = units
+        self.units = units  # those that have not ended
         self.plan = plan
         self.workspace = workspace
         self.listeners = listeners
@@ -222,9 +223,9 @@ class Driver:
 
     def _check_memory(self, engine: Engine) -> None:
         limit = engine.memory_limit
-        for index, outcome in enumerate(self.settlement.outcomes):
-            memory = self.units[index].memory
-            if limit is not None and outcome is None and memory is not None and memory > limit:
+        for index, unit in self.units.items():
+            memory = unit.memory
+            if limit is not None and memory is not None and memory > limit:
                 raise PlanError(
                     f"unit {self.plan.slots[index]} is expected to need {memory / 1e9:.2f} GB and a worker has "
                     f"{limit / 1e9:.2f} GB; raise cluster.memory or lower cluster.workers"
@@ -248,10 +249,10 @@ class Driver:
         cost = 0.0
         while ready.heap and len(batch) < MOST:
             index = ready.heap[0][1]
-            if batch and cost + self.units[index].cost > budget:
+            if batch and cost + self.plan.costs[index] > budget:
                 break
             heapq.heappop(ready.heap)
-            cost += self.units[index].cost
+            cost += self.plan.costs[index]
             batch.append(index)
         ready.cost = ready.cost - cost if ready.heap else 0.0
         return batch
@@ -293,7 +294,7 @@ class Driver:
             self.tell(UnitRetried(report.slot, report.error))
             self._queue(index, later=True)
             return
-        self.batcher.measured(self.plan.stage(index), self.units[index].cost, report.outcome.seconds)
+        self.batcher.measured(self.plan.stage(index), self.plan.costs[index], report.outcome.seconds)
         self.got_through = True
         # Who waits beside units that bring down their workers is not one of them as long as others get through.
         self.losses.clear()
@@ -353,6 +354,7 @@ class Driver:
     def _advance(self, settled: Sequence[int], free: Sequence[tuple[int, str]]) -> None:
         for index in settled:
             self.keys.pop(index, None)
+            del self.units[index]
             outcome = self.settlement.outcomes[index]
             assert outcome is not None
             self.tell(UnitEnded(self.plan.slots[index], outcome))
@@ -369,7 +371,7 @@ class Driver:
         ready = self.ready.setdefault(self.plan.stage(index), _Ready())
         rank = self.plan.rank[index] + (len(self.plan) if later else 0)
         heapq.heappush(ready.heap, (rank, index))
-        ready.cost += self.units[index].cost
+        ready.cost += self.plan.costs[index]
 
 
 @contextlib.contextmanager

@@ -133,12 +133,13 @@ def run(
             create_map_stores(plan, workspace)
             create_npred_store(plan, workspace)
             changed = tell_changes(layout.configuration, plan.config.as_dict())
-            units = units_of(plan)
             publish_unfinished(plan, "running", changed=changed)
             try:
                 with listening(listeners) as told, ahead.pop_all():
                     outcomes = execute(
-                        units,
+                        units_of(
+                            plan
+                        ),  # held by nobody else: there are many, and the driver forgets those that have ended
                         workspace=workspace,
                         config=cluster,
                         engine=engine,

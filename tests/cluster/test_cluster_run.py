@@ -1,5 +1,6 @@
 """Running plans in this process: order, resume, records, failures."""
 
+import gc
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from cluster import ClusterError, DiskFull, PlanError, Unit, WorkspaceLocked, un
 from cluster.config import ClusterConfig
 from cluster.events import RunEnded, RunStarted, StageEnded, UnitEnded
 from cluster.history import timeline
-from cluster.plan import Plan
+from cluster.plan import Edges, Plan
 from cluster.run import execute
 from cluster.status import status
 from cluster.workspace import Workspace
@@ -312,6 +313,36 @@ def test_chains_are_ended_before_others_are_begun(tmp_path):
         "lone/0",
     ]
     assert Plan.from_bytes(plan.to_bytes()) == plan
+
+
+@given(st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(st.integers(0, n - 1)), min_size=n, max_size=n)))
+def test_links_are_what_was_given_and_can_be_seen_from_both_ends(links):
+    edges = Edges(links)
+    assert [list(ends) for ends in edges] == links
+    assert [list(ends) for ends in edges[1:]] == links[1:]
+    assert list(edges[-1]) == links[-1]
+    there = sorted((start, end) for start, ends in enumerate(links) for end in ends)
+    assert sorted((end, start) for start, ends in enumerate(edges.reversed()) for end in ends) == there
+    assert edges == Edges(links) != Edges([*links, []])
+    with pytest.raises(IndexError):
+        edges[len(links)]
+
+
+def test_the_driver_forgets_units_that_have_ended(tmp_path):
+    alive = {}
+
+    def count(event):
+        if isinstance(event, StageEnded):
+            found = [one for one in gc.get_objects() if isinstance(one, Unit) and one.slot.startswith(event.stage)]
+            alive[event.stage] = len(found)
+
+    execute(
+        [unit(tmp_path, f"forgotten/{i}") for i in range(5)],
+        workspace=tmp_path / ".work",
+        config=INLINE,
+        listeners=[count],
+    )
+    assert alive == {"forgotten": 0}
 
 
 def test_a_record_that_cannot_be_read_counts_as_absent(tmp_path):
