@@ -74,7 +74,7 @@ bench: $(STAMP) $(PEER_STAMP)
 # `make scaling SCALING_AGAIN=--again`; the others take minutes.
 SCALING ?= scaling
 scaling: $(STAMP)
-	$(BIN)/python -m benchmarks.growth --observations 10 100 1000 6000 --workers 1 2 --folder $(SCALING) $(SCALING_AGAIN)
+	$(BIN)/python -m benchmarks.growth --observations 100 1000 6000 --workers 1 2 --folder $(SCALING) $(SCALING_AGAIN)
 	$(BIN)/python -m benchmarks.crowd --workers 50 100 300
 	$(BIN)/python -m benchmarks.forecasts --folder $(SCALING)
 	$(BIN)/python -m benchmarks.incremental --observations 1000 --added 10

@@ -1,4 +1,4 @@
-"""Growth of a run with the survey: ``python -m benchmarks.growth --observations 10 100 1000 6000 --workers 1 2``.
+"""Growth of a run with the survey: ``python -m benchmarks.growth --observations 100 1000 6000 --workers 1 2``.
 
 Every case is a piece of the survey of `configs/galactic-survey.yaml` (`benchmarks.piece`), simulated once and reduced and
 mapped from nothing in a process of its own. Its figures go to `benchmarks/scaling.json`, and a case that is there is not
@@ -48,7 +48,7 @@ def measure(n: int, workers: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure what is not measured yet, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument("--observations", type=int, nargs="+", default=[10, 100, 1000, 6000])
+    parser.add_argument("--observations", type=int, nargs="+", default=[100, 1000, 6000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--folder", type=Path, help="where the data are kept; a temporary one by default")
     parser.add_argument("--again", action="store_true", help="measure cases that are in the figures already")

@@ -23,8 +23,8 @@ import psutil
 from benchmarks.results import processor
 from cluster.events import BatchSubmitted, Event, RunEnded, RunStarted, StageEnded, UnitEnded
 from cluster.history import timeline
+from cluster.memory import peak
 from cluster.outcome import Outcome
-from cluster.plan import Plan
 
 SAMPLES = 150
 """Units of a stage whose times are kept, at most: evenly chosen."""
@@ -75,67 +75,37 @@ def thread_seconds() -> dict[str, float]:
     return dict(table)
 
 
-def busy_with(outcomes: Mapping[str, Outcome], plan: Plan) -> list[tuple[float, float]]:
-    """Stretches of time, in order and apart, in which some unit that had not started could have: all that it needs had ended."""
-    begun = {slot: start for _, slot, start, _ in timeline(outcomes)}
-    ended = {slot: start + seconds for _, slot, start, seconds in timeline(outcomes)}
-    first = min(begun.values())
-    free = [
-        (max((ended[plan.slots[need]] for need in needs), default=first), begun[slot])
-        for slot, needs in zip(plan.slots, plan.after, strict=True)
-    ]
-    stretches: list[tuple[float, float]] = []
-    for start, end in sorted(free):
-        if stretches and start <= stretches[-1][1]:
-            stretches[-1] = stretches[-1][0], max(end, stretches[-1][1])
-        else:
-            stretches.append((start, end))
-    return stretches
-
-
-def gaps(outcomes: Mapping[str, Outcome], batch: Mapping[str, int], plan: Plan) -> dict[str, float]:
+def gaps(outcomes: Mapping[str, Outcome], batch: Mapping[str, int]) -> dict[str, float]:
     """Seconds that workers were not in a unit, between the first start of any unit and the last end.
 
     Parameters
     ----------
     outcomes : mapping
-        Of this run, by slot; all of the plan.
+        Of this run, by slot.
     batch : mapping
         Number of the batch that each slot went out with.
-    plan : Plan
-        What waits for what.
 
     Returns
     -------
     dict
-        ``records``: between two units of a batch; ``hand_over``: between two batches, while some unit could have started, were it
-        one of another worker's batch; ``waiting``: between two batches, while none could, as all that was left needed units that
-        still ran; ``tail``: after a worker's last unit; ``head``: before its first; ``median_records`` and ``median_hand_over``:
-        of one gap between units and between batches; ``first`` and ``last``: the ends, s since the epoch.
+        ``records``: between two units of a batch; ``hand_over``: between two batches, waiting for units whose
+        dependencies had not ended among it; ``tail``: after a worker's last unit; ``head``: before its first;
+        ``median_records`` and ``median_hand_over``: of one such gap; ``first`` and ``last``: the ends, s since the epoch.
     """
-    could_start = busy_with(outcomes, plan)
     rows: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
     for worker, slot, started, seconds in timeline(outcomes):
         rows[worker].append((slot, started, started + seconds))
     first = min(row[1] for units in rows.values() for row in units)
     last = max(row[2] for units in rows.values() for row in units)
-    found = dict.fromkeys(("records", "hand_over", "waiting", "tail", "head"), 0.0) | {"first": first, "last": last}
+    found = {"records": 0.0, "hand_over": 0.0, "tail": 0.0, "head": 0.0, "first": first, "last": last}
     single: dict[str, list[float]] = {"records": [0.0], "hand_over": [0.0]}
     for units in rows.values():
         found["head"] += units[0][1] - first
         found["tail"] += last - units[-1][2]
         for (before, _, end), (after, begin, _) in pairwise(units):
             kind = "records" if batch.get(before) == batch.get(after) else "hand_over"
-            single[kind].append(begin - end)
             found[kind] += begin - end
-            if kind == "hand_over":
-                idle = (
-                    begin
-                    - end
-                    - sum(max(0.0, min(begin, b) - max(end, a)) for a, b in could_start if a < begin and b > end)
-                )
-                found["waiting"] += idle
-                found["hand_over"] -= idle
+            single[kind].append(begin - end)
     return found | {f"median_{kind}": median(values) for kind, values in single.items()}
 
 
@@ -151,12 +121,11 @@ def figures(config: Mapping[str, Any]) -> dict[str, Any]:
     run = survey.run(config, listeners=[watch])
     ended = time.time()
     # Before the records are read for what follows, which no run does.
+    memory = peak()  # a process's `ru_maxrss` begins at what its parent had
     own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     outcomes = {slot: one.as_fresh() for slot, one in recorded(Workspace(run.layout.work)).items()}
     timings = run.record["timings"]
-    graph = Workspace(run.layout.work).load_plan()
-    assert graph is not None
-    between = gaps(outcomes, watch.batch, Plan.from_bytes(graph))
+    between = gaps(outcomes, watch.batch)
     first, last = between.pop("first"), between.pop("last")
     work = sizes(config)
     lost = [slot for slot, outcome in outcomes.items() if not outcome.is_done]
@@ -182,7 +151,7 @@ def figures(config: Mapping[str, Any]) -> dict[str, Any]:
             for name, row in timings["stages"].items()
         },
         "worker_memory": timings["peak_memory"],
-        "driver_memory": own.ru_maxrss * 1024,
+        "driver_memory": memory,
         "driver_memory_planned": watch.memory["started"],
         "driver_cpu": own.ru_utime + own.ru_stime,
         "threads_cpu": watch.threads,

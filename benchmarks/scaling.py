@@ -60,15 +60,9 @@ def size(case: Mapping[str, Any]) -> int:
 
 
 def scheduling(case: Mapping[str, Any]) -> float:
-    """Part of the workers' time between the first and the last unit that lay between two units, though one could have started."""
+    """Part of the workers' time between the first and the last unit in which they waited for their next one."""
     gaps = case["gaps"]
     return float((gaps["records"] + gaps["hand_over"]) / (case["workers"] * case["span"]))
-
-
-def waiting(case: Mapping[str, Any]) -> float:
-    """The part in which none could, as all that was left needed units that still ran."""
-    gaps = case["gaps"]
-    return float((gaps["waiting"] + gaps["head"] + gaps["tail"]) / (case["workers"] * case["span"]))
 
 
 def table(head: str, rows: Iterator[str] | list[str]) -> str:
@@ -84,7 +78,7 @@ def growth_part(figures: Figures) -> str:
     if not cases:
         return ""
     head = "observations | workers | run, s | ms an observation | ms an added one | ms of work an observation | scheduling "
-    head += "| waiting | scheduler and driver, CPU | worker, GB | driver, GB | efficiency"
+    head += "| scheduler and driver, CPU | worker, GB | driver, GB | efficiency"
     rows = []
     for case in cases:
         n, workers = case["observations"], case["workers"]
@@ -100,8 +94,7 @@ def growth_part(figures: Figures) -> str:
         rows.append(
             f"{n} | {workers} | {case['wall']:.1f} | {1e3 * case['wall'] * workers / n:.0f} | {added} "
             f"| {1e3 * case['work'] / n:.0f} "
-            f"| {scheduling(case):.1%} | {waiting(case):.1%} "
-            f"| {own / (own + case['workers_cpu']):.1%} | {case['worker_memory'] / 1e9:.2f} "
+            f"| {scheduling(case):.1%} | {own / (own + case['workers_cpu']):.1%} | {case['worker_memory'] / 1e9:.2f} "
             f"| {case['driver_memory'] / 1e9:.2f} | {efficiency}"
         )
     stages = list(dict.fromkeys(stage for case in cases for stage in case["stages"]))
@@ -116,7 +109,7 @@ def growth_part(figures: Figures) -> str:
     ]
     names = " | ".join(f"{case['observations']} on {case['workers']}" for case in cases)
     parts = {"in units": "work"} | {
-        name: name for name in ("records", "hand_over", "waiting", "head", "tail", "start", "plan", "publish")
+        name: name for name in ("records", "hand_over", "head", "tail", "start", "plan", "publish")
     }
     where = []
     for label, name in parts.items():
