@@ -109,6 +109,12 @@ def seconds_of(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def busy_seconds() -> float:
+    """Processor time of all of this machine so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
 class Clock:
     """A listener that counts tasks and notes when the first was submitted and when all had ended."""
 
@@ -162,9 +168,11 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
     time.sleep(IDLE)
     idle = (seconds_of(scheduler) - before) / (time.time() - at)
     clock = Clock(scheduler)
+    busy, at = busy_seconds(), time.time()
     try:
         config = ClusterConfig(kind="existing", address=address)
         outcomes: Outcomes = execute(units, workspace=f"{folder}/work", config=config, listeners=[clock])
+        cores = (busy_seconds() - busy) / (time.time() - at)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert all(one.status == "done" for one in outcomes.values())
@@ -191,20 +199,21 @@ def run(address: str, scheduler: psutil.Process, workers: int, n: int, seconds: 
         "scheduler_idle": idle,
         "driver_cpu": own,
         "driver_own": plain.driver,
+        "cores_busy": cores,
         "overheads": {name: getattr(overheads, name) for name in Overheads.__dataclass_fields__},
         "took": [round(one.seconds, 4) for one in list(outcomes.values())[:: max(1, n // KEPT)]],
     }
 
 
 def predict(row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
-    """Wall time of a row of the table, forecast by the costs of another one, or by its own."""
+    """Wall time of a row of the table, whose units are known, forecast by what tasks cost in another one, or in itself."""
     from cluster.forecast import Cost, Overheads, forecast
 
     rng = np.random.default_rng(1)
     units = [Unit(f"nap/{i:06d}", "0" * 64, "benchmarks.crowd:nap") for i in range(row["units"])]
     foreseen = forecast(
         units,
-        lambda unit: Cost(float(rng.choice(known["took"]))),
+        lambda unit: Cost(float(rng.choice(row["took"]))),
         workers=row["workers"],
         overheads=Overheads(**known["overheads"]),
     )
