@@ -250,7 +250,7 @@ def main() -> None:
     for workers, found in figures.crowd.items():
         for name, row in found.items():
             row["from_itself"] = predict(row, row)
-            others = [one for one in figures.crowd if one != workers]
+            others = sorted((one for one in figures.crowd if one != workers), key=int)
             row["from_other"] = predict(row, figures.crowd[others[0]][name]) if others else None
     figures.save()
     if options.figures is None:

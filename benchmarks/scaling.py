@@ -142,12 +142,12 @@ def crowd_part(figures: Figures) -> str:
             beside = row["overheads"]
             rows.append(
                 f"{row['workers']} | {row['units']} of {row['seconds']:g} s, {name} | {row['tasks']} "
-                f"| {1e3 * beside['scheduler_task']:.2f} | {1e3 * beside['client_task']:.2f} "
+                f"| {row['tasks'] / row['wall']:.0f} | {1e3 * beside['scheduler_task']:.2f} | {1e3 * beside['client_task']:.2f} "
                 f"| {1e6 * row['driver_own'] / row['units']:.0f} | {1e3 * beside['worker_task']:.1f} "
                 f"| {row['cores_busy']:.1f} | {row['wall']:.1f} "
                 f"| {_beside(row['from_itself'], row['wall'])} | {_beside(row['from_other'], row['wall'])}"
             )
-    head = "workers | units | tasks | scheduler, ms a task | client, ms a task | driver, us a unit "
+    head = "workers | units | tasks | tasks a second | scheduler, ms a task | client, ms a task | driver, us a unit "
     head += "| gap between tasks, ms | cores busy | run, s | forecast by its own costs, s | by another row's, s"
     if not rows:
         return ""

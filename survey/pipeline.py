@@ -133,13 +133,12 @@ def run(
             create_map_stores(plan, workspace)
             create_npred_store(plan, workspace)
             changed = tell_changes(layout.configuration, plan.config.as_dict())
+            units = iter(units_of(plan))  # exhausted by the driver: held by nobody else, they go as they end
             publish_unfinished(plan, "running", changed=changed)
             try:
                 with listening(listeners) as told, ahead.pop_all():
                     outcomes = execute(
-                        units_of(
-                            plan
-                        ),  # held by nobody else: there are many, and the driver forgets those that have ended
+                        units,
                         workspace=workspace,
                         config=cluster,
                         engine=engine,

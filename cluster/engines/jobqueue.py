@@ -25,7 +25,7 @@ from cluster.engines.base import Completion
 from cluster.engines.distributed import DistributedEngine
 from cluster.engines.remote import variables
 from cluster.engines.security import LOOPBACK, dashboard_address, security
-from cluster.engines.submission import Replacements, Submissions, persistent
+from cluster.engines.submission import Submissions, persistent
 from cluster.errors import ConfigError, WorkersLost
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ SCHEDULER = "tcp://SCHEDULER:PORT"
 """Stands for the scheduler's address in a job script that is only shown."""
 REFUSED_FOR = 30.0
 """Seconds for which a batch system may refuse all jobs before the run gives up."""
+END_WITHIN = 30.0
+"""Seconds that Dask may take to end a cluster, and then a batch system to cancel what is left."""
 NOTICES = (60.0, 600.0, 3600.0)
 """Seconds without any worker after which that is said."""
 #: Options that common fields speak of, which checks and other options go by, and those fields.
@@ -161,9 +163,7 @@ class JobQueueEngine(DistributedEngine):
         cluster = self.cluster_class(security=credentials, job_cls=job, **options)
         jobs = config.workers // config.workers_a_job
         # Unlike `scale`, this replaces jobs that end.
-        self._adaptive = cluster.adapt(
-            Adaptive=Replacements, minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY
-        )
+        self._adaptive = cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
         return cluster
 
     def lasting(self) -> dict[str, Any]:
@@ -191,15 +191,15 @@ class JobQueueEngine(DistributedEngine):
 
     def end_cluster(self, cluster: JobQueueCluster, *, now: bool) -> None:
         """End the jobs; none is submitted in the place of those that go."""
+        self.submissions.ended = True
         if cluster.loop is not None:
             cluster.loop.add_callback(self._adaptive.stop)
         try:
             with contextlib.suppress(TimeoutError):
-                cluster.close(timeout=30)
+                cluster.close(timeout=END_WITHIN)
         finally:
-            left = self.submissions.cancel_left()
-            if left:
-                log.warning("jobs that Dask left behind were cancelled: %s", ", ".join(sorted(left)))
+            for line in self.submissions.cancel_left(END_WITHIN):
+                log.warning("Dask left jobs behind, now: %s", line)
 
     @classmethod
     def job_script(cls, config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:

@@ -12,18 +12,18 @@ import contextlib
 import itertools
 import shlex
 import subprocess
+import threading
 import time
 from typing import Any
 
 from dask_jobqueue.core import Job
-from distributed import Adaptive
 
 PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds before a job is submitted again, each time; the last one goes on."""
 
 
 class Submissions:
-    """What became of the jobs of an engine."""
+    """What became of the jobs of an engine; its methods are called from several threads."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -32,34 +32,57 @@ class Submissions:
         """Its answer to the last job, in a line, when it did not take it."""
         self.first_refused: float | None = None
         """When it first refused one, monotonic seconds."""
-        self._left: dict[str, str] = {}
-        """Numbers of the jobs that were taken and not cancelled, and the commands that cancel them."""
+        self.ended = False
+        """Whether no more jobs are wanted."""
+        self._left: dict[str, str] = {}  # jobs taken and not cancelled: number, and command that cancels it
+        self._lock = threading.Lock()
 
-    def took(self, job: Job) -> None:
+    def took(self, number: str, cancel_command: str) -> None:
         """A job was taken."""
-        self.taken += 1
-        self.answer = ""
-        self._left[str(job.job_id)] = str(job.cancel_command)
+        with self._lock:
+            self.taken += 1
+            self.answer = ""
+            self._left[number] = cancel_command
 
-    def cancelled(self, job: Job) -> None:
+    def cancelled(self, number: str) -> None:
         """The batch system was told to cancel a job."""
-        self._left.pop(str(job.job_id), None)
-
-    def cancel_left(self) -> list[str]:
-        """Cancel the jobs that Dask did not, as when it gave up ending a cluster; their numbers."""
-        numbers = []
-        while self._left:
-            number, command = self._left.popitem()
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # a job without a scheduler ends by itself
-                subprocess.run([*shlex.split(command), number], capture_output=True, check=False, timeout=30)
-            numbers.append(number)
-        return numbers
+        with self._lock:
+            self._left.pop(number, None)
 
     def refused(self, error: Exception) -> None:
-        """A job was not."""
+        """A job was not taken."""
         if self.first_refused is None:
             self.first_refused = time.monotonic()
         self.answer = answer_of(error)
+
+    def cancel_left(self, timeout: float) -> list[str]:
+        """Cancel the jobs that Dask did not, as when it gave up ending a cluster.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds that the batch system may take.
+
+        Returns
+        -------
+        list of str
+            A line a command: the jobs, and what it answered if it complained.
+        """
+        with self._lock:
+            left, self._left = self._left, {}
+        by_command: dict[str, list[str]] = {}
+        for number, command in left.items():
+            by_command.setdefault(command, []).append(number)
+        lines = []
+        for command, numbers in by_command.items():
+            try:
+                call = [*shlex.split(command), *numbers]
+                ended = subprocess.run(call, capture_output=True, check=False, timeout=timeout, text=True)
+                answer = " ".join(ended.stderr.split()) if ended.returncode else ""
+            except (OSError, subprocess.TimeoutExpired) as error:
+                answer = " ".join(str(error).split())
+            lines.append(f"{command} {' '.join(numbers)}" + (f", which answers: {answer}" if answer else ""))
+        return lines
 
 
 def answer_of(error: Exception) -> str:
@@ -78,49 +101,53 @@ class Persistent(Job):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._submitting = asyncio.Lock()
+        self._closed = False
 
     async def start(self) -> None:
         """Submit the job; one that is refused is submitted again in the background."""
-        try:
-            async with self._submitting:
-                await super().start()
-        except (RuntimeError, OSError, ValueError) as error:
-            self.submissions.refused(error)
+        if not await asyncio.shield(self._submit()):
             self._again = asyncio.create_task(self._submit_again())
-            await super(Job, self).start()  # it is on its way, as far as Dask is concerned
-        else:
-            self.submissions.took(self)
+        await super(Job, self).start()  # it is on its way, as far as Dask is concerned
 
-    async def _submit_again(self) -> None:
-        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
-            await asyncio.sleep(pause)
+    async def _submit(self) -> bool:
+        """Submit the job, if it is wanted still; False when it is refused.
+
+        Shielded wherever it is awaited: a job on its way has no number yet by which it could be cancelled.
+        """
+        async with self._submitting:
+            if self._closed or self.submissions.ended:
+                return True
             try:
                 with self.job_file() as file:
                     self.job_id = self._job_id_from_submit_output(await self._submit_job(file))
             except (RuntimeError, OSError, ValueError) as error:
                 self.submissions.refused(error)
-            else:
-                self.submissions.took(self)
+                return False
+            self.submissions.took(self.job_id, str(self.cancel_command))
+            if self.submissions.ended:
+                await self._cancel()
+            return True
+
+    async def _submit_again(self) -> None:
+        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+            await asyncio.sleep(pause)
+            if await asyncio.shield(self._submit()):
                 return
 
     async def close(self) -> None:
         """Cancel the job, or what would submit it."""
+        self._closed = True
         if self._again is not None:
             self._again.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._again
-        async with self._submitting:  # a job that is on its way has no number yet by which it could be cancelled
-            await super().close()
-            self.submissions.cancelled(self)
+        async with self._submitting:  # one on its way
+            await self._cancel()
+        await super(Job, self).close()
 
-
-class Replacements(Adaptive):
-    """Asks for jobs in the place of those that go, until it is stopped."""
-
-    async def scale_up(self, n: Any) -> None:
-        """Ask for jobs, unless this was stopped since it began to count: nobody would cancel them."""
-        if self.state != "stopped":
-            await super().scale_up(n)
+    async def _cancel(self) -> None:
+        await self._close_job(self.job_id, self.cancel_command)
+        self.submissions.cancelled(str(self.job_id))
 
 
 def persistent(job: type[Job], submissions: Submissions) -> Any:

@@ -10,7 +10,7 @@ import psutil
 
 RUN = """\
 #!{python}
-import os, re, shlex, signal, subprocess, sys
+import os, re, shlex, signal, subprocess, sys, time
 from pathlib import Path
 
 folder = Path({folder!r})
@@ -43,6 +43,8 @@ if not condor:
     job.stdin.write(text)
 job.stdin.close()
 (folder / f"job-{{job.pid}}").write_text(text)
+if (folder / "slow").exists():
+    time.sleep(3)
 print({answer!r}.format(job.pid))
 """
 
@@ -51,11 +53,17 @@ CANCEL = """\
 import os, signal, sys
 from pathlib import Path
 
-number = sys.argv[-1].partition(".")[0]
-(Path({folder!r}) / f"cancelled-{{number}}").touch()
-try:
-    os.killpg(int(number), signal.SIGKILL)
-except ProcessLookupError:
+folder = Path({folder!r})
+if (folder / "down").exists():
+    sys.exit("{cancel}: error: Unable to contact\\nthe controller")
+gone = False
+for number in [one.partition(".")[0] for one in sys.argv[1:]]:
+    (folder / f"cancelled-{{number}}").touch()
+    try:
+        os.killpg(int(number), signal.SIGKILL)
+    except ProcessLookupError:
+        gone = True
+if gone:
     sys.exit("no such job")
 """
 
@@ -71,6 +79,7 @@ def install(kind, folder):
     submit, cancel, answer = COMMANDS[kind]
     values = {
         "submit": submit,
+        "cancel": cancel,
         "python": sys.executable,
         "folder": str(folder),
         "condor": kind == "htcondor",

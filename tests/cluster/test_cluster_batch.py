@@ -1,6 +1,7 @@
 """Batch systems: what is submitted, and runs through stand-ins for the commands that submit."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -196,11 +197,17 @@ def system(tmp_path, monkeypatch):
         os.killpg(job, signal.SIGKILL)
 
 
+def await_true(condition, seconds=60):
+    """Wait until something holds."""
+    limit = time.monotonic() + seconds
+    while not condition() and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert condition()
+
+
 def await_jobs(engine, number):
     """Wait until as many jobs were taken."""
-    limit = time.monotonic() + 60
-    while engine.submissions.taken < number and time.monotonic() < limit:
-        time.sleep(0.05)
+    await_true(lambda: engine.submissions.taken >= number)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
@@ -234,41 +241,53 @@ def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kin
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
-@pytest.mark.parametrize("stumble", [RuntimeError("a worker just starts"), TimeoutError("a worker does not answer")])
-def test_jobs_that_dask_leaves_behind_are_cancelled(stumble, system, monkeypatch):
+@pytest.mark.parametrize("answers", [True, False])
+def test_jobs_that_dask_leaves_behind_are_cancelled(answers, system, monkeypatch):
     folder, config = system("slurm")
     said, unclosed = [], []
     monkeypatch.setattr(jobqueue.log, "warning", lambda text, *values: said.append(text % values))
 
     def close(cluster, timeout=None):
         unclosed.append(cluster)
-        raise stumble
+        raise TimeoutError("a worker does not answer")
 
-    with open_engine(config) as engine:
-        engine.await_start()
-        await_jobs(engine, 2)
-        monkeypatch.setattr(engine.cluster_class, "close", close)
-    monkeypatch.undo()
-    assert batch_systems.cancelled(folder) == set(batch_systems.jobs(folder))
-    assert batch_systems.await_end(folder) == []
-    assert said == ["jobs that Dask left behind were cancelled: " + ", ".join(map(str, batch_systems.jobs(folder)))]
+    with monkeypatch.context() as patch:
+        with open_engine(config) as engine:
+            engine.await_start()
+            await_jobs(engine, 2)
+            if not answers:
+                (folder / "down").touch()
+            patch.setattr(engine.cluster_class, "close", close)
+        numbers = set(batch_systems.jobs(folder))
+    (line,) = [one for one in said if one.startswith("Dask left jobs behind, now: scancel ")]
+    assert numbers <= set(map(int, re.findall(r"\d+", line)))
+    assert line.endswith(", which answers: scancel: error: Unable to contact the controller") == (not answers)
+    assert batch_systems.cancelled(folder) == (numbers if answers else set())
+    (folder / "down").unlink(missing_ok=True)
     unclosed[0].close(timeout=30)
+    assert batch_systems.await_end(folder) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
-def test_no_job_is_asked_for_after_the_end(system):
-    _, config = system("slurm", workers=1)
+@pytest.mark.parametrize("refused_first", [False, True])
+@pytest.mark.parametrize("within", [0.5, 30.0])
+def test_a_job_that_is_being_submitted_at_the_end_is_cancelled(refused_first, within, system, monkeypatch):
+    monkeypatch.setattr(submission, "PAUSES", (0.5,))
+    monkeypatch.setattr(jobqueue, "END_WITHIN", within)
+    folder, config = system("slurm", workers=1)
+    (folder / "slow").touch()  # takes a job at once and tells its number later
+    if refused_first:
+        (folder / "down").touch()
     with open_engine(config) as engine:
         engine.await_start()
-        cluster, adaptive = engine._cluster, engine._adaptive
-        await_jobs(engine, 1)
-
-        async def late():
-            adaptive.stop()
-            await adaptive.scale_up(3)  # what one that had begun to count goes on to
-            return len(cluster.worker_spec)
-
-        assert cluster.sync(late) == 1
+        if refused_first:
+            await_true(lambda: engine.submissions.answer)
+            (folder / "down").unlink()
+        await_true(lambda: batch_systems.jobs(folder))
+        assert engine.submissions.taken == 0
+    await_true(lambda: batch_systems.cancelled(folder))
+    assert batch_systems.cancelled(folder) == set(batch_systems.jobs(folder))
+    assert batch_systems.await_end(folder) == []
 
 
 def test_a_batch_system_that_takes_no_job_ends_the_run_with_its_answer(tmp_path, system, monkeypatch):
@@ -298,8 +317,8 @@ def test_a_batch_system_that_is_down_for_a_while_costs_nothing_but_time(tmp_path
         outcomes = execute(plan(tmp_path, 5), workspace=tmp_path / ".work", engine=engine)
         comes_back.join()
     assert all(outcome.is_done for outcome in outcomes.values())
-    assert len(said) == 1
-    assert "0 jobs were submitted; sbatch answers: sbatch: error: Unable to contact the controller" in said[0]
+    (line,) = [one for one in said if "no worker has come" in one]
+    assert "0 jobs were submitted; sbatch answers: sbatch: error: Unable to contact the controller" in line
     assert len(batch_systems.jobs(folder)) == 1
     assert batch_systems.await_end(folder) == []
 
