@@ -45,6 +45,9 @@ class Edges(Sequence[Sequence[int]]):
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        return (self._ends[start:end] for start, end in itertools.pairwise(self._bounds))
+
     @overload
     def __getitem__(self, index: int) -> Sequence[int]: ...
     @overload
