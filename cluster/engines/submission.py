@@ -44,6 +44,11 @@ class Submissions:
             self.answer = ""
             self._left[number] = cancel_command
 
+    def has(self, number: str) -> bool:
+        """Whether a job was taken and not cancelled."""
+        with self._lock:
+            return number in self._left
+
     def cancelled(self, number: str) -> None:
         """The batch system was told to cancel a job."""
         with self._lock:
@@ -146,8 +151,10 @@ class Persistent(Job):
         await super(Job, self).close()
 
     async def _cancel(self) -> None:
-        await self._close_job(self.job_id, self.cancel_command)
-        self.submissions.cancelled(str(self.job_id))
+        number = str(self.job_id)
+        if self.submissions.has(number):  # once: numbers are used again
+            await self._close_job(number, self.cancel_command)
+            self.submissions.cancelled(number)
 
 
 def persistent(job: type[Job], submissions: Submissions) -> Any:

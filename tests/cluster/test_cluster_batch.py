@@ -263,9 +263,8 @@ def test_jobs_that_dask_leaves_behind_are_cancelled(answers, system, monkeypatch
     assert numbers <= set(map(int, re.findall(r"\d+", line)))
     assert line.endswith(", which answers: scancel: error: Unable to contact the controller") == (not answers)
     assert batch_systems.cancelled(folder) == (numbers if answers else set())
-    (folder / "down").unlink(missing_ok=True)
     unclosed[0].close(timeout=30)
-    assert batch_systems.await_end(folder) == []
+    assert not answers or batch_systems.await_end(folder) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
@@ -285,8 +284,7 @@ def test_a_job_that_is_being_submitted_at_the_end_is_cancelled(refused_first, wi
             (folder / "down").unlink()
         await_true(lambda: batch_systems.jobs(folder))
         assert engine.submissions.taken == 0
-    await_true(lambda: batch_systems.cancelled(folder))
-    assert batch_systems.cancelled(folder) == set(batch_systems.jobs(folder))
+    await_true(lambda: batch_systems.cancelled(folder) == set(batch_systems.jobs(folder)))
     assert batch_systems.await_end(folder) == []
 
 
