@@ -13,57 +13,40 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
 from cluster.errors import PlanError
 from cluster.outcome import Outcome
 from cluster.unit import Unit
 
 
-class Edges(Sequence[Sequence[int]]):
-    """The units that each unit is linked to: two arrays for all of them, where a list for each would take most of a plan.
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The units that each unit is linked to: two arrays for all of them, where a list for each would take most of a plan."""
 
-    Parameters
-    ----------
-    links : iterable of sequences of int
-        By index of the unit.
-    """
+    bounds: array[int]
+    """Where the links of each unit begin in `ends`, and where the last ones end."""
+    ends: array[int]
+    """The units at the other ends of all links."""
 
-    def __init__(self, links: Iterable[Sequence[int]]) -> None:
-        links = list(links)
-        self._bounds = array("q", itertools.accumulate(map(len, links), initial=0))
-        self._ends = array("i", itertools.chain.from_iterable(links))
+    @classmethod
+    def of(cls, links: Sequence[Sequence[int]]) -> Edges:
+        """The links of each unit, by its index."""
+        bounds = array("q", itertools.accumulate(map(len, links), initial=0))
+        return cls(bounds, array("i", itertools.chain.from_iterable(links)))
 
     def reversed(self) -> Edges:
         """The same links, seen from their other ends."""
-        found: list[list[int]] = [[] for _ in self]
+        found: list[list[int]] = [[] for _ in range(len(self.bounds) - 1)]
         for index, ends in enumerate(self):
             for end in ends:
                 found[end].append(index)
-        return Edges(found)
-
-    def __len__(self) -> int:
-        return len(self._bounds) - 1
+        return Edges.of(found)
 
     def __iter__(self) -> Iterator[Sequence[int]]:
-        return (self._ends[start:end] for start, end in itertools.pairwise(self._bounds))
+        return (self.ends[start:end] for start, end in itertools.pairwise(self.bounds))
 
-    @overload
-    def __getitem__(self, index: int) -> Sequence[int]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Edges: ...
-    def __getitem__(self, index: int | slice) -> Sequence[int] | Edges:
-        if isinstance(index, slice):
-            return Edges([self[one] for one in range(*index.indices(len(self)))])
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"unit {index} of {len(self)}")
-        index %= len(self)
-        return self._ends[self._bounds[index] : self._bounds[index + 1]]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Edges) and (self._bounds, self._ends) == (other._bounds, other._ends)
-
-    __hash__ = None  # type: ignore[assignment]
+    def __getitem__(self, index: int) -> Sequence[int]:
+        return self.ends[self.bounds[index] : self.bounds[index + 1]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +89,7 @@ class Plan:
                 after.append(tuple(index[slot] for slot in dict.fromkeys(unit.after)))
             except KeyError as missing:
                 raise PlanError(f"unit {unit.slot} comes after {missing.args[0]}, which is not in the plan") from None
-        return cls([u.slot for u in units], [u.key for u in units], Edges(after), [u.cost for u in units])
+        return cls([u.slot for u in units], [u.key for u in units], Edges.of(after), [u.cost for u in units])
 
     def to_bytes(self) -> bytes:
         """The plan as JSON; `from_bytes` reads it back."""
@@ -119,7 +102,7 @@ class Plan:
         version, slots, keys, after, costs = json.loads(data)
         if version != 1:
             raise PlanError(f"the plan is of format {version}, this program reads 1; run again to renew it")
-        return cls(slots, keys, Edges(after), costs)
+        return cls(slots, keys, Edges.of(after), costs)
 
     def __len__(self) -> int:
         return len(self.slots)

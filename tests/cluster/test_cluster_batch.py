@@ -165,6 +165,7 @@ def test_a_machine_without_the_submit_command_is_refused(tmp_path, monkeypatch):
         execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
 
 
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
 LOST_WORKER = "distributed.deploy.lost-worker-timeout"
 
 
@@ -210,7 +211,7 @@ def await_jobs(engine, number):
     await_true(lambda: engine.submissions.taken >= number)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+@on_linux
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "htcondor"])
 def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kind, tmp_path, system):
     folder, config = system(kind)
@@ -240,7 +241,7 @@ def test_a_run_in_batch_jobs_gives_the_same_bytes_and_a_lost_job_is_replaced(kin
     assert batch_systems.await_end(folder) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+@on_linux
 @pytest.mark.parametrize("answers", [True, False])
 def test_jobs_that_dask_leaves_behind_are_cancelled(answers, system, monkeypatch):
     folder, config = system("slurm")
@@ -267,7 +268,7 @@ def test_jobs_that_dask_leaves_behind_are_cancelled(answers, system, monkeypatch
     assert not answers or batch_systems.await_end(folder) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the loopback is called lo")
+@on_linux
 @pytest.mark.parametrize("refused_first", [False, True])
 @pytest.mark.parametrize("within", [0.5, 30.0])
 def test_a_job_that_is_being_submitted_at_the_end_is_cancelled(refused_first, within, system, monkeypatch):
