@@ -44,6 +44,12 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _is_text(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("expected a text, in quotes: without them YAML reads 0123 as 83")
+    return value
+
+
 def _not_seconds(value: Any) -> Any:
     if isinstance(value, int | float):
         raise ValueError("expected HH:MM:SS or D-HH:MM:SS in quotes: without them YAML reads 12:00:00 as 43200")
@@ -111,14 +117,15 @@ class ClusterConfig(BaseModel):
     """Batch jobs to submit, when a job holds several workers; one job a worker by default."""
     walltime: Annotated[str | None, BeforeValidator(_not_seconds)] = None
     """Time limit of a batch job, HH:MM:SS or D-HH:MM:SS. Workers leave before it, and other jobs replace them."""
-    queue: Annotated[str | None, BeforeValidator(_as_text)] = None
+    queue: Annotated[str | None, BeforeValidator(_is_text)] = None
     """Queue or partition of a batch system."""
-    account: Annotated[str | None, BeforeValidator(_as_text)] = None
+    account: Annotated[str | None, BeforeValidator(_is_text)] = None
     """Account or project to charge."""
     interface: str | None = None
     """Network interface between scheduler and workers, for example ib0."""
     scratch: str | None = None
-    """Folder on a worker's local disk for temporary files; the system's own by default."""
+    """Folder on a worker's local disk for temporary files; the system's own by default. Variables in it are those of the worker's
+    machine."""
     setup: tuple[str, ...] = ()
     """Shell lines that a batch job runs before its workers start."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -184,6 +191,10 @@ class ClusterConfig(BaseModel):
             lines.append("tls: files need tls: true and all of tls_ca, tls_cert and tls_key")
         if self.kind == "existing" and self.tls and not any(files.values()):
             lines.append("tls: kind existing needs tls_ca, tls_cert and tls_key")
+        if self.scratch == "":
+            lines.append("scratch: found '', expected a folder")
+        if self.kind == "kubernetes" and self.scratch is not None and "$" in self.scratch:
+            lines.append(f"scratch: found {self.scratch!r}, expected a folder of the pod: no shell reads it there")
         if self.jobs is not None and self.workers % self.jobs:
             lines.append(f"jobs: found {self.jobs}, which does not divide cluster.workers, {self.workers}")
         if lines:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.outcome import Outcome
-from cluster.plan import Plan
-from cluster.status import settled
+from cluster.status import last_plan, settled
 from cluster.workspace import Workspace
 
 
@@ -84,8 +83,7 @@ def timeline(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, str, float,
 
 def recorded(workspace: Workspace) -> dict[str, Outcome]:
     """Units of the last plan that have ended, by slot: of this run and of all before that still hold."""
-    data = workspace.load_plan()
-    if data is None:
+    plan = last_plan(workspace)
+    if plan is None:
         return {}
-    plan = Plan.from_bytes(data)
     return {slot: o for slot, o in zip(plan.slots, settled(plan, workspace), strict=True) if o is not None}

@@ -1,15 +1,18 @@
 """The lock of a workspace: one driver at a time.
 
 The lock is a small file that names its driver. It is stale when that driver is gone: on the same machine its process
-does not exist or started at another time; on another machine its heartbeat stopped. On a disk one process at a time looks
-at it and writes it; on an object store it is put on condition that what was found there has not changed
-(`cluster.storage.RemoteFolder.swap`), and read back, for stores that do not know conditions.
+does not exist or started at another time; on another machine its heartbeat stopped, its file being old, or in the future
+and the same for as long. On a disk one process at a time looks at it and writes it; on an object store it is put on
+condition that what was found there has not changed (`cluster.storage.RemoteFolder.swap`), and read back, for stores that
+do not know conditions.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import math
 import os
 import socket
 import threading
@@ -24,6 +27,8 @@ import psutil
 
 from cluster.errors import WorkspaceLocked
 from cluster.storage import Folder, LocalFolder, RemoteFolder
+
+log = logging.getLogger(__name__)
 
 PATH = "lock.json"
 HEARTBEAT = 15.0
@@ -92,12 +97,17 @@ class Lock:
         process = psutil.Process()
         mine = Holder(socket.gethostname(), _space(), process.pid, process.create_time(), time.time(), uuid.uuid4().hex)
         folder = self.folder
+        given_up = self._given_up()
         with _exclusive(folder):
             data = folder.read(PATH)
             found = _decode(data)
-            if found is not None and not self._is_stale(found):
+            if found is not None and found.token != given_up and not self._is_stale(found):
+                elsewhere = (
+                    "" if _is_here(found) else f"; when it is known to be gone, remove {folder.url}/{PATH}, which counts as left "
+                    f"behind when it has not been renewed for {STALE_AFTER:g} s"
+                )  # fmt: skip
                 raise WorkspaceLocked(
-                    f"{folder.url}: another run works here ({found}); wait for it, or stop it and run again"
+                    f"{folder.url}: another run works here ({found}); wait for it, or stop it and run again{elsewhere}"
                 )
             if isinstance(folder, LocalFolder):
                 folder.write(PATH, _encode(mine))
@@ -144,12 +154,34 @@ class Lock:
         return _decode(self.folder.read(PATH))
 
     def _is_stale(self, found: Holder) -> bool:
-        if (found.host, found.space) == (socket.gethostname(), _space()):
+        if _is_here(found):
             try:
                 return abs(psutil.Process(found.pid).create_time() - found.pid_started) > 1.0
             except psutil.NoSuchProcess:
                 return True
         return self.folder.age(PATH) > STALE_AFTER
+
+    def _given_up(self) -> str | None:
+        """Token of a lock of another machine that lies in the future and that nobody renews; None for any other.
+
+        Where files bear the time of the machine that writes them, its age says nothing: it is watched by this one's clock.
+        """
+        found = self._read()
+        if found is None or _is_here(found) or (first := self.folder.age(PATH)) > -STALE_AFTER:
+            return None
+        log.warning(
+            "%s/%s (%s) lies %.0f s in the future: watched for %g s, whether it is renewed; when it is known to be gone, "
+            "remove it",
+            *(self.folder.url, PATH, found, -first, STALE_AFTER),
+        )
+        started = time.monotonic()
+        while time.monotonic() - started < STALE_AFTER:
+            time.sleep(HEARTBEAT / 3)
+            grown = self.folder.age(PATH) - first
+            now = self._read()
+            if now is None or now.token != found.token or abs(grown - (time.monotonic() - started)) > HEARTBEAT / 3:
+                return None
+        return found.token
 
 
 def _encode(holder: Holder) -> bytes:
@@ -162,9 +194,18 @@ def _decode(data: bytes | None) -> Holder | None:
         return None
     try:
         found: dict[str, Any] = json.loads(data)
-        return Holder(**{field.name: found[field.name] for field in fields(Holder)})
-    except (ValueError, TypeError, KeyError):
+        holder = Holder(**{field.name: found[field.name] for field in fields(Holder)})
+        datetime.fromtimestamp(holder.since, UTC)
+        possible = all(isinstance(text, str) for text in (holder.host, holder.space, holder.token))
+        possible &= isinstance(holder.pid, int) and holder.pid > 0 and math.isfinite(holder.pid_started)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
         return None
+    return holder if possible else None
+
+
+def _is_here(holder: Holder) -> bool:
+    """Whether a driver is, or was, on this machine."""
+    return (holder.host, holder.space) == (socket.gethostname(), _space())
 
 
 def _space() -> str:

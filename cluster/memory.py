@@ -45,9 +45,9 @@ def machine() -> int:
 
 
 def worker_limit(config: ClusterConfig) -> int | None:
-    """Memory limit of a worker before any is started, bytes; None where it is not known or there is none."""
+    """Memory limit of a worker, or of this process where there is none, before any is started; None where it is not known."""
     if config.kind == "none":
-        return None
-    if config.memory_limit is None and config.kind == "local":
-        return machine() // config.workers
+        return machine()
+    if config.kind == "local":
+        return machine() // config.workers if config.memory_limit is None else min(config.memory_limit, machine())
     return config.memory_limit

@@ -13,10 +13,14 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cluster.errors import PlanError
 from cluster.outcome import Outcome
 from cluster.unit import Unit
+
+PIECE = 1000
+"""Values of a plan that are brought to text at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,26 @@ class Edges:
     """The units at the other ends of all links."""
 
     @classmethod
-    def of(cls, links: Sequence[Sequence[int]]) -> Edges:
+    def of(cls, links: Iterable[Iterable[int]]) -> Edges:
         """The links of each unit, by its index."""
-        bounds = array("q", itertools.accumulate(map(len, links), initial=0))
-        return cls(bounds, array("i", itertools.chain.from_iterable(links)))
+        bounds, ends = array("q", [0]), array("i")
+        for each in links:
+            ends.extend(each)
+            bounds.append(len(ends))
+        return cls(bounds, ends)
 
     def reversed(self) -> Edges:
         """The same links, seen from their other ends."""
-        found: list[list[int]] = [[] for _ in range(len(self.bounds) - 1)]
-        for index, ends in enumerate(self):
-            for end in ends:
-                found[end].append(index)
-        return Edges.of(found)
+        count = array("q", bytes(8 * (len(self.bounds) - 1)))
+        for end in self.ends:
+            count[end] += 1
+        bounds, ends = array("q", itertools.accumulate(count, initial=0)), array("i", bytes(4 * len(self.ends)))
+        place = bounds[:]
+        for index, needs in enumerate(self):
+            for need in needs:
+                ends[place[need]] = index
+                place[need] += 1
+        return Edges(bounds, ends)
 
     def __iter__(self) -> Iterator[Sequence[int]]:
         return (self.ends[start:end] for start, end in itertools.pairwise(self.bounds))
@@ -83,26 +95,47 @@ class Plan:
         for position, unit in enumerate(units):
             if index.setdefault(unit.slot, position) != position:
                 raise PlanError(f"slot {unit.slot} is in the plan twice")
-        after: list[Sequence[int]] = []
-        for unit in units:
+
+        def needs(unit: Unit) -> Iterator[int]:
             try:
-                after.append(tuple(index[slot] for slot in dict.fromkeys(unit.after)))
+                yield from [index[slot] for slot in dict.fromkeys(unit.after)]
             except KeyError as missing:
                 raise PlanError(f"unit {unit.slot} comes after {missing.args[0]}, which is not in the plan") from None
-        return cls([u.slot for u in units], [u.key for u in units], Edges.of(after), [u.cost for u in units])
+
+        after = Edges.of(map(needs, units))
+        return cls([unit.slot for unit in units], [unit.key for unit in units], after, [unit.cost for unit in units])
 
     def to_bytes(self) -> bytes:
         """The plan as JSON; `from_bytes` reads it back."""
-        after = [list(needs) for needs in self.after]
-        return json.dumps([1, self.slots, self.keys, after, self.costs], separators=(",", ":")).encode()
+        columns = (self.slots, self.keys, map(list, self.after), self.costs)
+        return b"[1,%b]" % b",".join(map(_json_array, columns))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Plan:
-        """The plan that `to_bytes` wrote."""
-        version, slots, keys, after, costs = json.loads(data)
+        """The plan that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, OverflowError
+            When the bytes are not a plan.
+        PlanError
+            When it is of another format.
+        """
+        try:
+            version, *columns = json.loads(data)
+        except RecursionError:
+            raise ValueError("too deep") from None
         if version != 1:
             raise PlanError(f"the plan is of format {version}, this program reads 1; run again to renew it")
-        return cls(slots, keys, Edges.of(after), costs)
+        slots, keys, after, costs = columns
+        if any(not isinstance(column, list) or len(column) != len(slots) for column in columns):
+            raise ValueError("its columns are not lists of one length")
+        if not all(isinstance(text, str) for text in itertools.chain(slots, keys)):
+            raise TypeError("a slot or a key is not a text")
+        edges = Edges.of(after)
+        if edges.ends and not (min(edges.ends) >= 0 and max(edges.ends) < len(slots)):
+            raise ValueError("a unit comes after one that is not there")
+        return cls(slots, keys, edges, [float(cost) for cost in costs])
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -160,6 +193,13 @@ class Plan:
         names = [self.slots[i] for i in path[path.index(again) :]]
         shown = names if len(names) <= 6 else [*names[:5], "...", names[-1]]
         return "units wait for each other in a circle: " + " after ".join([*shown, names[0]])
+
+
+def _json_array(values: Iterable[Any]) -> bytes:
+    """An array as JSON, made piece by piece: on its way to text each value takes many times its room."""
+    left = iter(values)
+    pieces = iter(lambda: json.dumps(list(itertools.islice(left, PIECE)), separators=(",", ":"))[1:-1].encode(), b"")
+    return b"[%b]" % b",".join(pieces)
 
 
 class Settlement:

@@ -109,7 +109,7 @@ def execute(
     begun = time.perf_counter()
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     waiting = dict(enumerate(units))
-    del units  # of a large run they are what the driver holds most of: it forgets each when it has ended
+    del units  # the driver forgets each when it has ended
     plan = Plan.of(list(waiting.values()))
     with terminable(), storage_errors(workspace.url), workspace.lock:
         workspace.save_plan(plan.to_bytes())
@@ -270,7 +270,7 @@ class Driver:
         unit = self.units[index]
         done = self.plan.done_before(index, self.settlement.outcomes) if unit.after else None
         last = self.tries[index] >= self.retries
-        return Item(unit.slot, self.keys[index], unit.function, unit.arguments, done, last)
+        return Item(unit.slot, self.keys[index], unit.function, unit.keywords(), done, last)
 
     def _collect(self, completion: Completion) -> None:
         batch = self.batches.pop(completion.tag, None)
@@ -333,7 +333,7 @@ class Driver:
 
     def _give_up(self, index: int) -> None:
         slot = self.plan.slots[index]
-        times = max(self.deaths[index], self.losses[index])
+        times = self.deaths[index] if self.deaths[index] >= DEATHS else self.losses[index]
         reason = f"worker lost: memory or crash ({times} workers died with it)"
         if self.overgrown[index]:
             limit = "they have" if self.memory_limit is None else f"their {self.memory_limit / 1e9:.2f} GB"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.errors import PlanError
 from cluster.lock import Holder
 from cluster.outcome import Outcome
 from cluster.plan import Plan, Settlement
@@ -66,6 +67,23 @@ class RunStatus:
         return [name for name, stage in self.stages.items() if stage.left and stage.work_left is None]
 
 
+def last_plan(workspace: Workspace) -> Plan | None:
+    """The plan of the last run in a workspace, None when there was none.
+
+    Raises
+    ------
+    PlanError
+        When it is damaged, or of another format.
+    """
+    data = workspace.load_plan()
+    try:
+        return None if data is None else Plan.from_bytes(data)
+    except PlanError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PlanError(f"{workspace.url}/plan.json is damaged ({error}); `survey run` writes it anew") from error
+
+
 def status(workspace: Workspace | str, *, now: float | None = None) -> RunStatus:
     """How far the last run of a workspace is.
 
@@ -79,10 +97,9 @@ def status(workspace: Workspace | str, *, now: float | None = None) -> RunStatus
         Seconds since the epoch, for rates; the clock's by default.
     """
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    data, running = workspace.load_plan(), workspace.lock.holder()
-    if data is None:
+    plan, running = last_plan(workspace), workspace.lock.holder()
+    if plan is None:
         return RunStatus({}, running, {})
-    plan = Plan.from_bytes(data)
     outcomes = settled(plan, workspace)
     table: dict[str, list[int]] = {}
     for index in range(len(plan)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,9 @@ class Unit:
     """`unit_key` of everything that the result depends on, save other units."""
     function: str
     """What to call, as ``package.module:name``."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments; JSON-able, small: paths and plain values, never data."""
+    arguments: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
+    """Keyword arguments; JSON-able, small: paths and plain values, never data. Or what makes them from the unit's name when it
+    is sent: the arguments of all units at once are most of what a large plan takes."""
     after: tuple[str, ...] = ()
     """Slots of the units that must have ended before this one starts."""
     cost: float = 1.0
@@ -59,6 +60,10 @@ class Unit:
     def name(self) -> str:
         """The part of the slot after the first slash."""
         return self.slot.partition("/")[2]
+
+    def keywords(self) -> Mapping[str, Any]:
+        """Its arguments, made now where `arguments` makes them."""
+        return self.arguments(self.name) if callable(self.arguments) else self.arguments
 
 
 def unit_key(stage: str, version: int | str, inputs: Any, config: Any) -> str:

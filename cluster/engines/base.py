@@ -121,6 +121,21 @@ def job_script(config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:
     return module.job_script(config, preload=tuple(dict.fromkeys((*config.preload, *preload))))
 
 
+def check_engine(config: ClusterConfig) -> None:
+    """Refuse what an engine would refuse as it starts and what can be told without starting it: packages, options.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+    """
+    module = _module(config)
+    if hasattr(module, "job_script"):
+        module.job_script(config)
+    elif hasattr(module, "check_options"):
+        module.check_options(config)
+
+
 def _module(config: ClusterConfig) -> ModuleType:
     name = engine_module(config.kind)
     try:

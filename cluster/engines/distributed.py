@@ -6,7 +6,7 @@ An engine derives from `DistributedEngine` and says how its cluster is made and 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import itertools
 import logging
 import os
@@ -27,6 +27,7 @@ from distributed.scheduler import NoValidWorkerError
 from cluster.compile_cache import VARIABLE, compile_cache
 from cluster.config import ClusterConfig
 from cluster.engines.base import Completion
+from cluster.engines.remote import variable
 from cluster.errors import ClusterError, ConfigError, WorkersLost
 
 log = logging.getLogger(__name__)
@@ -149,8 +150,7 @@ class DistributedEngine(ABC):
                     log.info("Dask's dashboard is at %s", self._cluster.dashboard_link)
                 # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
                 self._client.subscribe_topic("worker-restart-memory", self._note_overgrown)
-                if has_bokeh():
-                    self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
+                self._client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps what tasks took
         except BaseException as failure:
             self._held.close()
             self._failure = failure
@@ -197,7 +197,7 @@ class DistributedEngine(ABC):
             addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
             if addresses:
                 wish = {"workers": [addresses[worker % len(addresses)]], "allow_other_workers": True}
-        if self._drawing is None and has_bokeh() and hasattr(self._cluster, "scheduler"):  # which will draw it here
+        if self._drawing is None and hasattr(self._cluster, "scheduler"):  # which will draw it here
             self._drawing = threading.Thread(target=_import_drawing, name="report-imports", daemon=True)
             self._drawing.start()
         name = f"{function.__name__}-{next(self._names)}"
@@ -258,9 +258,9 @@ class DistributedEngine(ABC):
                 self._client.cancel(futures, force=True)
 
     def performance_report(self) -> str | None:
-        """Dask's performance report; None where bokeh, which draws it, is not installed."""
+        """Dask's performance report; None where the scheduler cannot draw it."""
         client = self._client
-        if client is None or client.scheduler is None or not has_bokeh():
+        if client is None or client.scheduler is None:
             return None
         with contextlib.suppress(Exception), _quiet():  # the work is done: no report is no reason to fail
             page: str = client.sync(
@@ -310,11 +310,6 @@ class DistributedEngine(ABC):
         self.close(now=error is not None)
 
 
-def has_bokeh() -> bool:
-    """Whether what draws dashboards and reports is installed."""
-    return importlib.util.find_spec("bokeh") is not None
-
-
 def _import_drawing() -> None:
     """What the report will need, while the driver waits for workers anyway."""
     with contextlib.suppress(Exception):  # then there will be no report
@@ -331,11 +326,7 @@ def _said_by(failure: BaseException) -> str:
 
 def _not_the_users(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Dask's own variables go before our settings: DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=10s and the like."""
-    return {name: value for name, value in settings.items() if _variable(name) not in os.environ}
-
-
-def _variable(setting: str) -> str:
-    return "DASK_" + setting.replace(".", "__").replace("-", "_").upper()
+    return {name: value for name, value in settings.items() if variable(name) not in os.environ}
 
 
 @contextlib.contextmanager

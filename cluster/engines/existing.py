@@ -6,7 +6,10 @@ restarted, and they are left running. They need this package, and must see the s
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import inspect
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ from cluster.errors import ClusterError, ConfigError
 
 CONNECT = 30
 """Seconds that the scheduler has to answer."""
+TAKEN = frozenset(("address", "scheduler_file", "security", "timeout", "set_as_default", "asynchronous"))
+"""Arguments of the client that follow from the fields."""
 WAIT = 600
 """Seconds that batches of a run that was stopped have to end."""
 
@@ -44,22 +49,23 @@ class Engine(DistributedEngine):
     def make_client(self, cluster: Any) -> Client:
         """Connect to the scheduler and have its workers import what is needed."""
         config = self.config
+        check_options(config)
         if config.scheduler_file is not None:
             _await_file(config.scheduler_file)
+            _check_encryption(config, "scheduler_file", _address_in(config.scheduler_file))
         credentials = security(config)
         given: dict[str, Any] = (
             {"address": config.address} if config.address else {"scheduler_file": config.scheduler_file}
         )
         try:
-            client = Client(**given, security=credentials, timeout=CONNECT, set_as_default=False, **config.options)
+            client = _Client(**given, security=credentials, timeout=CONNECT, set_as_default=False, **config.options)
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             if "keyword argument" in str(error):
                 raise ConfigError(
                     f"cluster.options: Client does not take them: {' '.join(str(error).split())}"
                 ) from error
             where = config.address or config.scheduler_file
-            hint = "" if config.tls or "tls" not in str(error).lower() else "; it may want cluster.tls"
-            raise ConfigError(f"no scheduler answers at {where}{hint}: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"no scheduler answers at {where}: {' '.join(str(error).split())}") from error
         if self.preload:
             client.register_plugin(_Preload(self.preload), name="survey-preload")
         return client
@@ -83,6 +89,20 @@ class Engine(DistributedEngine):
             time.sleep(0.2)
 
 
+class _Client(Client):
+    """A client that is closed when it cannot connect: otherwise Dask waits a minute for it at the end of the process."""
+
+    def start(self, **options: Any) -> None:
+        """Connect."""
+        try:
+            super().start(**options)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.close(timeout=1)
+            self.status = "closed"
+            raise
+
+
 class _Preload(WorkerPlugin):
     """Imports modules on workers, on those that come later too."""
 
@@ -98,6 +118,44 @@ class _Preload(WorkerPlugin):
                 importlib.import_module(module)
             except ImportError:
                 continue
+
+
+def check_options(config: ClusterConfig) -> None:
+    """Refuse an address that does not go with `tls`, and options that are not for the user to give.
+
+    Raises
+    ------
+    ConfigError
+    """
+    # With a scheduler's file, Dask would pass over what it does not know.
+    known = inspect.signature(Client.__init__).parameters.keys() - {"self", "kwargs", "loop"}
+    lines = [
+        f"cluster.options.{name}: {'is set by the run itself' if name in TAKEN else 'Client does not take it'}; take it out"
+        for name in sorted(config.options)
+        if name in TAKEN or name not in known
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+    if config.address is not None:
+        _check_encryption(config, "address", config.address)
+
+
+def _check_encryption(config: ClusterConfig, field: str, address: str) -> None:
+    if address.startswith("tls://") and not config.tls:
+        raise ConfigError(
+            f"cluster.{field}: the scheduler at {address} is encrypted; say cluster.tls: true, and name its files"
+        )
+    if address.startswith("tcp://") and config.tls:
+        raise ConfigError(f"cluster.tls: found true, but the scheduler at {address} is not encrypted; take it out")
+
+
+def _address_in(path: str) -> str:
+    """The address in a scheduler's file; empty while it is only half written."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["address"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _await_file(path: str) -> None:

@@ -217,14 +217,18 @@ def authentication(auth: Any) -> dict[str, Any]:
         raise ConfigError(
             "cluster.options.auth: write basic, kerberos, jupyterhub, the path of a class, or {type: ..., kwargs: {...}}"
         )
-    kwargs = dict(auth.get("kwargs") or {})
-    for name, value in kwargs.items():
-        if any(word in name.lower() for word in _SECRETS) and "{" not in str(value):
-            raise ConfigError(
-                f"cluster.options.auth.kwargs.{name}: is written out; keep it in an environment variable, and write "
-                "'{NAME}' for the variable NAME"
-            )
-    return {"gateway.auth.type": auth["type"], "gateway.auth.kwargs": kwargs}
+    kwargs = auth.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise ConfigError(f"cluster.options.auth.kwargs: found {kwargs!r}, expected a mapping")
+    written_out = [
+        f"cluster.options.auth.kwargs.{name}: is written out; keep it in an environment variable, and write "
+        "'{NAME}' for the variable NAME"
+        for name, value in kwargs.items()
+        if any(word in str(name).lower() for word in _SECRETS) and "{" not in str(value)
+    ]
+    if written_out:
+        raise ConfigError("\n".join(written_out))
+    return {"gateway.auth.type": auth["type"], "gateway.auth.kwargs": dict(kwargs)}
 
 
 def cluster_options(config: ClusterConfig, offered: Options) -> Options:
@@ -241,7 +245,7 @@ def cluster_options(config: ClusterConfig, offered: Options) -> Options:
     Raises
     ------
     ConfigError
-        When there is no such option, or it does not take the value.
+        When there are no such options, or they do not take the values; a line each.
     """
     common: dict[str, tuple[str, Any]] = {
         name: ("threads", config.threads) for name in ("worker_cores", "worker_threads") if name in offered
@@ -249,14 +253,16 @@ def cluster_options(config: ClusterConfig, offered: Options) -> Options:
     if config.memory_limit is not None and "worker_memory" in offered:
         common["worker_memory"] = ("memory", _memory(config.memory_limit, offered["worker_memory"]))
     own = {name: (f"options.{name}", value) for name, value in config.options.items() if name not in _OF_THE_CLIENT}
+    wrong = []
     for name, (field, value) in {**common, **own}.items():
         try:
             offered[name] = value
         except KeyError:
-            known = ", ".join(offered) or "none"
-            raise ConfigError(f"cluster.{field}: the gateway has no such option; it has {known}") from None
+            wrong.append(f"cluster.{field}: the gateway has no such option; it has {', '.join(offered) or 'none'}")
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"cluster.{field}: the gateway does not take it: {_line(error)}") from error
+            wrong.append(f"cluster.{field}: the gateway does not take it: {_line(error)}")
+    if wrong:
+        raise ConfigError("\n".join(dict.fromkeys(wrong)))
     return offered
 
 

@@ -6,6 +6,8 @@ before the walltime, a few at a time, and their jobs are replaced too. The drive
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -23,9 +25,11 @@ from distributed.security import Security
 from cluster.config import ClusterConfig, parse_walltime
 from cluster.engines.base import Completion
 from cluster.engines.distributed import DistributedEngine
+from cluster.engines.job_options import OF_THE_CLUSTER, section, wrong_options
+from cluster.engines.merged import merged
 from cluster.engines.remote import variables
-from cluster.engines.security import LOOPBACK, dashboard_address, security
-from cluster.engines.submission import Submissions, persistent
+from cluster.engines.security import LOOPBACK, check_interface, dashboard_address, security
+from cluster.engines.submission import Persistent, Submissions, in_queue, persistent
 from cluster.errors import ConfigError, WorkersLost
 
 log = logging.getLogger(__name__)
@@ -42,24 +46,12 @@ END_WITHIN = 30.0
 """Seconds that Dask may take to end a cluster, and then a batch system to cancel what is left."""
 NOTICES = (60.0, 600.0, 3600.0)
 """Seconds without any worker after which that is said."""
-#: Options that common fields speak of, which checks and other options go by, and those fields.
-TAKEN = {
-    "cores": "threads",
-    "processes": "jobs",
-    "memory": "memory",
-    "walltime": "walltime",
-    "queue": "queue",
-    "account": "account",
-    "project": "account",
-    "interface": "interface",
-    "local_directory": "scratch",
-    "security": "tls",
-    "n_workers": "workers",
-}
-#: Options of which a text would be taken letter by letter.
-LISTS = {"worker_extra_args", "job_script_prologue", "job_extra_directives", "job_directives_skip"}
-#: Options of the cluster's constructor that are not of its jobs.
-_OF_THE_CLUSTER = ("scheduler_options", "shared_temp_directory", "silence_logs", "name", "loop")
+LOOKED_AFTER_EVERY = 30.0
+"""Seconds between two looks at whether jobs are still there whose workers have not come; a new job has as long to be listed."""
+FRUITLESS = 4
+"""Times in a row that jobs are found to have ended before their workers came, and no worker is there, before a run gives up."""
+LEAST_WALLTIME = 10
+"""Seconds that a job takes at least, most of them to start its worker."""
 
 
 def lifetime(walltime: str) -> tuple[int, int]:
@@ -76,6 +68,11 @@ class JobQueueEngine(DistributedEngine):
     patience = 86400
     cluster_class: ClassVar[type[JobQueueCluster]]
     job_class: ClassVar[type[Job]]
+    queue_command: ClassVar[tuple[str, ...]]
+    """Lists the jobs that wait or run, a line each that begins with the number."""
+
+    directives: ClassVar[Mapping[str, str]]
+    """Patterns of directives that say what a field says, and that field."""
 
     @classmethod
     @abstractmethod
@@ -86,38 +83,45 @@ class JobQueueEngine(DistributedEngine):
         self.submissions = Submissions()
         self._since = time.monotonic()
         self._notices = list(NOTICES)
+        self._looked_at = time.monotonic()
+        self._replacing: concurrent.futures.Future[None] | None = None
+        self._fruitless = 0
         super().__init__(config, preload=preload)
 
     @classmethod
     def walltime(cls, config: ClusterConfig) -> str | None:
         """Time limit of a job, when it has one: where none is given, that of Dask's configuration, half an hour by default."""
-        if config.walltime is not None:
-            return config.walltime
-        found = dask.config.get(f"jobqueue.{config.kind}.walltime", None)
+        where, found = "", config.walltime
+        if found is None:
+            name = f"{section(config)}.walltime"
+            where, found = f"missing, and {name} of Dask's configuration is no use: ", dask.config.get(name, None)
         if found is None:
             return None
         try:
-            parse_walltime(str(found))
+            seconds = parse_walltime(str(found))
         except ValueError as error:
-            where = f"jobqueue.{config.kind}.walltime of Dask's configuration"
-            raise ConfigError(f"cluster.walltime: missing, and {where} cannot be read: {error}") from error
+            raise ConfigError(f"cluster.walltime: {where}{error}") from error
+        if seconds < LEAST_WALLTIME:
+            raise ConfigError(
+                f"cluster.walltime: {where}found {str(found)!r}, in which no worker can start and work; write what a job may "
+                "take, for example '12:00:00'"
+            )
         return str(found)
 
     def job_options(self) -> dict[str, Any]:
         """Arguments of a job: the common fields, those of the batch system, the user's own."""
         config = self.config
         assert config.memory_limit is not None
-        for name, instead in TAKEN.items():
-            if name in config.options:
-                raise ConfigError(f"cluster.options.{name}: write cluster.{instead}, from which other things follow")
+        wrong = list(wrong_options(config, self.job_class, self.directives))
+        walltime = None
+        try:
+            walltime = self.walltime(config)
+        except ConfigError as error:
+            wrong.append(str(error))
+        if wrong:
+            raise ConfigError("\n".join(wrong))
         n = config.workers_a_job
-        for name in sorted(LISTS & config.options.keys()):
-            if isinstance(config.options[name], str):
-                raise ConfigError(
-                    f"cluster.options.{name}: found the text {config.options[name]!r}, expected a list of lines, or a mapping"
-                )
         extra = ["--no-dashboard", "--dashboard-address", LOOPBACK]
-        walltime = self.walltime(config)
         if walltime is not None:
             mean, stagger = lifetime(walltime)
             extra += ["--lifetime", f"{mean}s", "--lifetime-stagger", f"{stagger}s"]
@@ -151,13 +155,16 @@ class JobQueueEngine(DistributedEngine):
                 "start the run on a machine from which jobs are submitted, or choose another cluster.kind"
             )
         address = dashboard_address(config.dashboard)
+        given = options.get("scheduler_options", {})
+        check_interface(given.get("interface", config.interface))
         options["scheduler_options"] = {
             "dashboard_address": address or LOOPBACK,
             "dashboard": address is not None,
-            **options.get("scheduler_options", {}),
+            **given,
         }
         if credentials is not None:
             options.setdefault("shared_temp_directory", os.getcwd())
+        self._make_log_folder()
         options.setdefault("silence_logs", logging.CRITICAL)
         job = persistent(self.job_class, self.submissions)
         cluster = self.cluster_class(security=credentials, job_cls=job, **options)
@@ -165,6 +172,17 @@ class JobQueueEngine(DistributedEngine):
         # Unlike `scale`, this replaces jobs that end.
         self._adaptive = cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=CHECKED_EVERY)
         return cluster
+
+    def _make_log_folder(self) -> None:
+        elsewhere = dask.config.get(f"{section(self.config)}.log-directory", None)
+        folder = self.config.options.get("log_directory") or elsewhere
+        try:
+            if folder is not None:
+                os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cluster.options.log_directory: {folder} cannot be made: {error.strerror}; name another folder"
+            ) from error
 
     def lasting(self) -> dict[str, Any]:
         """How long Dask waits for a lost worker to come back, which that of a job hardly does, before it submits another."""
@@ -186,12 +204,60 @@ class JobQueueEngine(DistributedEngine):
                 self._since = now
                 return
             del self._notices[0]
-            why = f"{command} answers: {jobs.answer}" if jobs.answer else "they wait, or end early: see their output"
+            why = f"{command} answers: {jobs.answer}" if jobs.answer else "they wait, or are just starting"
             log.warning("no worker has come for %.0f s, %d jobs were submitted; %s", now - self._since, jobs.taken, why)
+
+        self._replace_ended_jobs(now)
+
+    def _replace_ended_jobs(self, now: float) -> None:
+        """Dask submits a job in the place of a worker that is gone, but none for one that ended before its worker came."""
+        cluster = self._cluster
+        if cluster is None or now - self._looked_at < LOOKED_AFTER_EVERY:
+            return
+        if self._replacing is not None and not self._replacing.done():
+            return
+        self._looked_at = now
+        if self._fruitless >= FRUITLESS and not cluster.observed:
+            raise WorkersLost(
+                f"jobs end before their workers come, {self.submissions.taken} so far, and no worker is there; see their output, "
+                "which may lie in the folder from which the run was started (cluster.options.log_directory moves it), and "
+                "try cluster.setup on such a machine"
+            )
+        self._replacing = asyncio.run_coroutine_threadsafe(self._replace(cluster), cluster.loop.asyncio_loop)
+
+    async def _replace(self, cluster: JobQueueCluster) -> None:
+        come = cluster.observed
+        if come:
+            self._fruitless = 0
+        awaited = {
+            name: job
+            for name, job in cluster.workers.items()
+            if come.isdisjoint(_worker_names(cluster, name))
+            and _taken_before(job, time.monotonic() - LOOKED_AFTER_EVERY)
+        }
+        listed = await asyncio.to_thread(in_queue, self.queue_command) if awaited else None
+        if listed is None:
+            return
+        ended = {name: job for name, job in awaited.items() if str(job.job_id).partition(".")[0] not in listed}
+        if not ended:
+            return
+        self._fruitless += not come
+        numbers = ", ".join(str(job.job_id) for job in list(ended.values())[:5])
+        log.warning(
+            "%d jobs ended before their workers came (%s%s) and are submitted again; see their output",
+            len(ended), numbers, ", ..." if len(ended) > 5 else "",
+        )  # fmt: skip
+        with self.in_force(), contextlib.suppress(RuntimeError, OSError):  # the next look sees whether it went well
+            for name, job in ended.items():
+                del cluster.workers[name]
+                await job.give_up()
+            await cluster._correct_state()
 
     def end_cluster(self, cluster: JobQueueCluster, *, now: bool) -> None:
         """End the jobs; none is submitted in the place of those that go."""
         self.submissions.ended = True
+        if self._replacing is not None:
+            self._replacing.cancel()
         if cluster.loop is not None:
             cluster.loop.add_callback(self._adaptive.stop)
         try:
@@ -207,7 +273,7 @@ class JobQueueEngine(DistributedEngine):
         shown = cls.__new__(cls)
         shown.config, shown.preload = config, tuple(preload)
         options = shown.job_options()
-        for name in _OF_THE_CLUSTER:
+        for name in OF_THE_CLUSTER:
             options.pop(name, None)
         scheduler = SCHEDULER
         if config.tls:
@@ -219,20 +285,20 @@ class JobQueueEngine(DistributedEngine):
             )
         try:
             return cls.job_class(scheduler, name="NAME", **options).job_script()
+        except KeyError as missing:
+            raise ConfigError(
+                f"cluster.options.config_name: {section(config)} of Dask's configuration has no {missing}; add it there"
+            ) from missing
         except (TypeError, ValueError) as error:
             text = " ".join(str(error).split())
             raise ConfigError(f"cluster.options: {cls.cluster_class.__name__} does not take them: {text}") from error
 
 
-def merged(ours: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The engine's arguments with the user's: lists and mappings are added to, other values replaced."""
-    found = dict(ours)
-    for name, value in options.items():
-        mine = found.get(name)
-        if isinstance(mine, list) and isinstance(value, list | tuple):
-            found[name] = [*mine, *value]
-        elif isinstance(mine, dict) and isinstance(value, Mapping):
-            found[name] = {**mine, **value}
-        else:
-            found[name] = value
-    return found
+def _worker_names(cluster: JobQueueCluster, name: Any) -> set[Any]:
+    """Names of the workers of a job."""
+    group = cluster.worker_spec.get(name, {}).get("group")
+    return {f"{name}{suffix}" for suffix in group} if group else {name}
+
+
+def _taken_before(job: Persistent, moment: float) -> bool:
+    return job.taken_at is not None and job.taken_at < moment

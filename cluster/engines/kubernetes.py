@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import inspect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
+from dask_kubernetes.constants import MAX_CLUSTER_NAME_LEN, VALID_CLUSTER_NAME
 from dask_kubernetes.operator.kubecluster import KubeCluster
 from dask_kubernetes.operator.kubecluster.kubecluster import make_cluster_spec
 
@@ -26,6 +27,7 @@ from cluster.errors import ConfigError
 _OF_THE_PODS = ("name", "image", "env", "resources", "scheduler_service_type", "idle_timeout")
 #: Options that would put another manifest in the place of ours.
 _TAKEN = ("custom_cluster_spec", "n_workers", "worker_command")
+_SERVICES = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
 class Engine(DistributedEngine):
@@ -59,25 +61,22 @@ class Engine(DistributedEngine):
         Raises
         ------
         ConfigError
-            When an option is missing, or is ours.
+            When options are missing, ours, or not of the form that they have; a line each.
         """
         config, options = self.config, self.config.options
-        if not options.get("image"):
-            raise ConfigError("cluster.options.image: missing; give a container image that has this package")
-        if taken := [name for name in _TAKEN if name in options]:
-            raise ConfigError(f"cluster.options.{taken[0]}: is made from the other fields of cluster; take it out")
-        known = inspect.signature(KubeCluster.__init__).parameters
-        if unknown := sorted(set(options) - set(known)):
-            raise ConfigError(f"cluster.options: KubeCluster does not take {', '.join(unknown)}; take it out")
+        wrong = list(wrong_options(options))
         if isinstance(config.dashboard, str):
-            raise ConfigError("cluster.dashboard: kind kubernetes serves it in the scheduler's pod; say true or false")
+            wrong.append("cluster.dashboard: kind kubernetes serves it in the scheduler's pod; say true or false")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
         assert config.memory_limit is not None
         told = variables(self.settings(), self.environment(), scheduler=True)
         extra = options.get("env") or {}
         env = [{"name": name, "value": value} for name, value in told.items()]
         env += [{"name": k, "value": str(v)} for k, v in extra.items()] if isinstance(extra, dict) else list(extra)
         amounts = {"cpu": str(config.threads), "memory": str(config.memory_limit)}
-        resources = options.get("resources") or {"requests": amounts, "limits": amounts}
+        more = options.get("resources") or {}
+        resources = {part: {**amounts, **more.get(part, {})} for part in ("requests", "limits")}
         spec = make_cluster_spec(
             name=options.get("name") or f"survey-{uuid.uuid4().hex[:8]}",
             image=options["image"],
@@ -108,6 +107,56 @@ class Engine(DistributedEngine):
         if config.setup:
             return ["sh", "-c", "\n".join((*config.setup, 'exec "$@"')), "sh", *command]
         return command
+
+
+def wrong_options(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the options of pods, a line each."""
+    if not options.get("image"):
+        yield "cluster.options.image: missing; give a container image that has this package"
+    known = set(inspect.signature(KubeCluster.__init__).parameters) - {"self", "kwargs"}
+    for name, value in options.items():
+        where = f"cluster.options.{name}"
+        if name in _TAKEN:
+            yield f"{where}: is made from the other fields of cluster; take it out"
+        elif name not in known:
+            yield f"{where}: KubeCluster does not take it; take it out"
+        elif name == "resources" and value is not None:
+            yield from _wrong_resources(value)
+        elif name == "env" and not _is_environment(value):
+            yield f"{where}: found {value!r}, expected a mapping of names to texts, or a list of {{name: ..., value: ...}}"
+        elif name == "name" and value is not None and not (isinstance(value, str) and VALID_CLUSTER_NAME.match(value)):
+            yield (
+                f"{where}: found {value!r}, expected at most {MAX_CLUSTER_NAME_LEN} small letters, digits and '-', "
+                "which is at no end"
+            )
+        elif name in ("image", "namespace") and value and not isinstance(value, str):
+            yield f"{where}: found {value!r}, expected a text"
+        elif name == "idle_timeout" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            yield f"{where}: found {value!r}, expected whole seconds"
+        elif name == "scheduler_service_type" and value not in _SERVICES:
+            yield f"{where}: found {value!r}, expected one of {', '.join(_SERVICES)}"
+
+
+def _wrong_resources(resources: Any) -> Iterator[str]:
+    where, parts = "cluster.options.resources", ("requests", "limits")
+    if not isinstance(resources, Mapping) or not all(isinstance(amounts, Mapping) for amounts in resources.values()):
+        yield f"{where}: found {resources!r}, expected mappings requests and limits, of what is not memory and cpu"
+        return
+    for part, amounts in resources.items():
+        if part not in parts:
+            yield f"{where}.{part}: unknown, expected requests or limits"
+            continue
+        for name, field in (("cpu", "threads"), ("memory", "memory")):
+            if name in amounts:
+                yield f"{where}.{part}.{name}: write cluster.{field}, from which other things follow"
+
+
+def _is_environment(env: Any) -> bool:
+    if env is None:
+        return True
+    if isinstance(env, Mapping):
+        return all(isinstance(name, str) and isinstance(value, str | int | float) for name, value in env.items())
+    return isinstance(env, list) and all(isinstance(one, Mapping) and isinstance(one.get("name"), str) for one in env)
 
 
 def job_script(config: ClusterConfig, *, preload: Sequence[str] = ()) -> str:

@@ -24,8 +24,9 @@ from distributed.system import MEMORY_LIMIT
 
 from cluster.config import ClusterConfig
 from cluster.engines.base import Completion
-from cluster.engines.distributed import DistributedEngine, has_bokeh
-from cluster.engines.security import dashboard_address, security
+from cluster.engines.distributed import DistributedEngine
+from cluster.engines.merged import merged
+from cluster.engines.security import check_interface, dashboard_address, security
 from cluster.errors import ConfigError
 
 STARTS = 3
@@ -38,8 +39,29 @@ LOST = "30 days"
 """After which a worker that has not come back is struck off."""
 
 
+#: Options that common fields speak of, which checks and other options go by, and those fields.
+TAKEN = {
+    "n_workers": "workers",
+    "workers": "workers",
+    "threads_per_worker": "threads",
+    "nthreads": "threads",
+    "memory_limit": "memory",
+    "interface": "interface",
+    "host": "interface",
+    "preload": "preload",
+    "preload_argv": "preload",
+    "local_directory": "scratch",
+    "security": "tls",
+    "protocol": "tls",
+    "dashboard": "dashboard",
+    "dashboard_address": "dashboard",
+    "processes": "kind",
+    "worker_class": "kind",
+}
 TAKES_OPTIONS = (LocalCluster, SpecCluster, Nanny, Worker, ServerNode, Server)
 """Classes whose arguments `options` may name."""
+NOT_GIVEN = frozenset(("self", "kwargs", "loop", "asynchronous", "start", "scheduler", "worker"))
+"""Arguments that Dask or the engine itself sets."""
 
 
 class Engine(DistributedEngine):
@@ -62,15 +84,16 @@ class Engine(DistributedEngine):
 
     def make_cluster(self) -> LocalCluster:
         """Start scheduler and workers on the loopback."""
-        dashboard = self.config.dashboard
-        if dashboard and not has_bokeh():
-            raise ConfigError("cluster.dashboard needs bokeh, which is not installed; install bokeh or turn it off")
-        address = dashboard_address(dashboard)
+        address = dashboard_address(self.config.dashboard)
         credentials = security(self.config)
-        # Dask hands what one class does not know on to the next, and a worker would only say so when it has come up.
-        known = {name for kind in TAKES_OPTIONS for name in inspect.signature(kind.__init__).parameters}
-        if unknown := sorted(self.config.options.keys() - known):
-            raise ConfigError(f"cluster.options: LocalCluster does not take {', '.join(unknown)}; take it out")
+        check_options(self.config)
+        scratch = self.config.scratch
+        try:
+            os.makedirs(scratch or ".", exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cluster.scratch: cannot make {scratch} ({error.strerror}); name another folder"
+            ) from error
         limit = self.config.memory_limit or int(MEMORY_LIMIT / self.config.workers)
         self._held.enter_context(_nameless_main())
         options = {
@@ -87,7 +110,7 @@ class Engine(DistributedEngine):
             **({"security": credentials, "protocol": "tls://"} if credentials is not None else {}),
             **({"interface": self.config.interface} if self.config.interface else {}),
         }
-        return self._started({**options, **self.config.options})
+        return self._started(merged(options, self.config.options))
 
     def lasting(self) -> dict[str, Any]:
         """How long Dask waits for a lost worker to come back.
@@ -208,6 +231,28 @@ class Engine(DistributedEngine):
         for folder in filter(None, folders):
             with contextlib.suppress(FileNotFoundError):  # beside the folder, which its nanny removes
                 os.unlink(f"{folder}{DIR_LOCK_EXT}")
+
+
+def check_options(config: ClusterConfig) -> None:
+    """Refuse options that Dask does not take or that fields speak of, and what this machine does not have.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each option.
+    """
+    # Dask hands what one class does not know on to the next, and a worker would only say so when it has come up.
+    known = {name for kind in TAKES_OPTIONS for name in inspect.signature(kind.__init__).parameters} - NOT_GIVEN
+    lines = [
+        f"cluster.options.{name}: write cluster.{TAKEN[name]}, from which other things follow"
+        if name in TAKEN
+        else f"cluster.options.{name}: LocalCluster does not take it; take it out"
+        for name in config.options
+        if name in TAKEN or name not in known
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+    check_interface(config.interface)
 
 
 def _has_ended(nanny: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,14 +33,12 @@ def told(
 def variables(
     settings: Mapping[str, Any], environment: Mapping[str, str], *, scheduler: bool = False
 ) -> dict[str, str]:
-    """Both as environment variables; see `told`."""
+    """Both as environment variables; see `told`. Those that are set here go before ours, as they do for local workers."""
     wanted, others = told(settings, environment, scheduler=scheduler)
-    return {
-        **others,
-        **{
-            "DASK_" + name.replace(".", "__").replace("-", "_").upper(): value
-            if isinstance(value, str)
-            else repr(value)
-            for name, value in wanted.items()
-        },
-    }
+    ours = {variable(name): value if isinstance(value, str) else repr(value) for name, value in wanted.items()}
+    return {**others, **{name: os.environ.get(name, value) for name, value in ours.items()}}
+
+
+def variable(setting: str) -> str:
+    """The environment variable by which Dask takes a setting."""
+    return "DASK_" + setting.replace(".", "__").replace("-", "_").upper()

@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import shlex
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from dask_jobqueue.core import Job
 
 PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds before a job is submitted again, each time; the last one goes on."""
+ANSWERS_WITHIN = 30.0
+"""Seconds that a batch system may take to list its jobs."""
 
 
 class Submissions:
@@ -90,6 +94,15 @@ class Submissions:
         return lines
 
 
+def in_queue(command: Sequence[str]) -> set[str] | None:
+    """Numbers of the jobs that wait or run, by a command that lists one a line; None where the batch system does not say."""
+    try:
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=ANSWERS_WITHIN, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if ended.returncode else set(re.findall(r"^\s*(\d+)", ended.stdout, re.MULTILINE))
+
+
 def answer_of(error: Exception) -> str:
     """What the submit command printed, in a line: dask-jobqueue quotes both of its streams below headings."""
     text = str(error)
@@ -101,6 +114,8 @@ class Persistent(Job):
     """Comes before the job of a batch system among the bases of a class."""
 
     submissions: Submissions
+    taken_at: float | None = None
+    """When the batch system took it, monotonic seconds."""
     _again: asyncio.Task[None] | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -129,6 +144,7 @@ class Persistent(Job):
                 self.submissions.refused(error)
                 return False
             self.submissions.took(self.job_id, str(self.cancel_command))
+            self.taken_at = time.monotonic()
             if self.submissions.ended:
                 await self._cancel()
             return True
@@ -138,6 +154,11 @@ class Persistent(Job):
             await asyncio.sleep(pause)
             if await asyncio.shield(self._submit()):
                 return
+
+    async def give_up(self) -> None:
+        """Forget the job, which the batch system has no more."""
+        self.submissions.cancelled(str(self.job_id))
+        await self.close()
 
     async def close(self) -> None:
         """Cancel the job, or what would submit it."""

@@ -1,6 +1,7 @@
 """Stand-ins for the commands of batch systems: a job is a local process group, its id the number of its leader."""
 
 import os
+import re
 import stat
 import sys
 import time
@@ -10,7 +11,7 @@ import psutil
 
 RUN = """\
 #!{python}
-import os, re, shlex, signal, subprocess, sys, time
+import os, subprocess, sys, time
 from pathlib import Path
 
 folder = Path({folder!r})
@@ -18,28 +19,21 @@ if (folder / "down").exists():
     sys.exit("{submit}: error: Unable to contact\\nthe controller")
 text = Path(sys.argv[-1]).read_text()
 condor = {condor!r}
+sys.path.insert(0, {here!r})
+import batch_systems
+
 if condor:
-    quoted = re.search(r'^Arguments = "(.*)"$', text, re.M | re.S)[1].replace('""', '"')
-    arguments, word, inside, at = [], "", False, 0
-    while at < len(quoted):  # the rules of a submit file: '' inside quotes is a quote
-        one = quoted[at]
-        if one == "'" and inside and quoted[at + 1 : at + 2] == "'":
-            word, at = word + "'", at + 1
-        elif one == "'":
-            inside = not inside
-        elif one == " " and not inside:
-            arguments, word = [*arguments, word], ""
-        else:
-            word += one
-        at += 1
-    command = [re.search(r"^Executable = (.*)$", text, re.M)[1], *arguments, word]
+    command = batch_systems.condor_command(text)
 else:
     command = ["/bin/bash", "-s"]
 with open(folder / "output", "a") as output:
     job = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, cwd=folder, text=True
     )
-if not condor:
+if batch_systems.dies(folder):
+    job.kill()
+    job.wait()
+elif not condor:
     job.stdin.write(text)
 job.stdin.close()
 (folder / f"job-{{job.pid}}").write_text(text)
@@ -67,28 +61,80 @@ if gone:
     sys.exit("no such job")
 """
 
+LIST = """\
+#!{python}
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {here!r})
+import batch_systems
+
+if (Path({folder!r}) / "down").exists():
+    sys.exit("{queue}: error: Unable to contact\\nthe controller")
+for number in batch_systems.alive({folder!r}):
+    print({listed!r}.format(number))
+"""
+
 COMMANDS = {
-    "slurm": ("sbatch", "scancel", "Submitted batch job {}"),
-    "pbs": ("qsub", "qdel", "{}.server"),
-    "htcondor": ("condor_submit", "condor_rm", "1 job(s) submitted to cluster {}."),
+    "slurm": ("sbatch", "scancel", "squeue", "Submitted batch job {}", "{}"),
+    "pbs": ("qsub", "qdel", "qstat", "{}.server", "{}.server  survey  user  00:00:00 R long"),
+    "htcondor": ("condor_submit", "condor_rm", "condor_q", "1 job(s) submitted to cluster {}.", "{}"),
 }
+
+
+def condor_command(text):
+    """The command of a submit file, by its rules: "" is a quote, and so is '' inside single quotes."""
+    quoted = re.search(r'^Arguments = "(.*)"$', text, re.M)[1].replace('""', '"')
+    arguments, word, inside, at = [], "", False, 0
+    while at < len(quoted):
+        one = quoted[at]
+        if one == "'" and inside and quoted[at + 1 : at + 2] == "'":
+            word, at = word + "'", at + 1
+        elif one == "'":
+            inside = not inside
+        elif one == " " and not inside:
+            arguments, word = [*arguments, word], ""
+        else:
+            word += one
+        at += 1
+    return [re.search(r"^Executable = (.*)$", text, re.M)[1], *arguments, word]
 
 
 def install(kind, folder):
     """Put the commands of a batch system into a folder, which is to be first on PATH."""
-    submit, cancel, answer = COMMANDS[kind]
+    submit, cancel, queue, answer, listed = COMMANDS[kind]
     values = {
         "submit": submit,
         "cancel": cancel,
+        "queue": queue,
+        "listed": listed,
+        "here": str(Path(__file__).parent),
         "python": sys.executable,
         "folder": str(folder),
         "condor": kind == "htcondor",
         "answer": answer,
     }
-    for name, text in ((submit, RUN), (cancel, CANCEL)):
+    for name, text in ((submit, RUN), (cancel, CANCEL), (queue, LIST)):
         path = Path(folder) / name
         path.write_text(text.format(**values))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def let_die(folder, number):
+    """Have the next jobs end before they begin."""
+    for one in range(number):
+        (Path(folder) / f"dies-{one}").touch()
+
+
+def dies(folder):
+    """Whether a job is one of those that end before they begin; jobs that are submitted at once share no ticket."""
+    for ticket in Path(folder).glob("dies-*"):
+        try:
+            ticket.unlink()
+        except FileNotFoundError:
+            continue
+        return True
+    return False
 
 
 def jobs(folder):

@@ -57,7 +57,6 @@ def test_workers_that_are_just_being_started_are_not_waited_for(tmp_path, waited
 
 
 def test_workers_import_what_draws_only_for_a_dashboard():
-    pytest.importorskip("bokeh")
     with open_engine(ClusterConfig(workers=1, memory="1 GB")) as engine:
         assert answer(engine, eval, HAS_BOKEH) is False
         report = engine.performance_report()

@@ -1,8 +1,10 @@
 """A scheduler that runs already; encryption; who listens where."""
 
+import gc
 import json
 import logging
 import threading
+import time
 
 import cluster_jobs
 import psutil
@@ -13,7 +15,7 @@ from test_cluster_local import contents, plan
 
 from cluster import ConfigError
 from cluster.config import ClusterConfig
-from cluster.engines.base import open_engine
+from cluster.engines.base import check_engine, open_engine
 from cluster.engines.security import security
 from cluster.events import UnitEnded
 from cluster.run import execute
@@ -121,13 +123,50 @@ def test_an_encrypted_scheduler_takes_its_own_certificates_only(tmp_path, monkey
         outcomes = execute(plan(tmp_path, 10), workspace=tmp_path / ".work", config=config)
         assert outcomes.tally() == {"obs": {"done": 10}, "tile": {"done": 2}}
         foreign = ClusterConfig(kind="existing", address=address, **files(Security.temporary(), "foreign"))
-        for wrong in (foreign, ClusterConfig(kind="existing", address=address)):
-            with pytest.raises(ConfigError, match="no scheduler answers at tls://"):
-                execute(plan(tmp_path, 15), workspace=tmp_path / ".work", config=wrong)
+        begun = time.monotonic()
+        with pytest.raises(ConfigError, match="no scheduler answers at tls://"):
+            execute(plan(tmp_path, 15), workspace=tmp_path / ".work", config=foreign)
+        gc.collect()  # a client that is not closed would wait for a minute
+        assert time.monotonic() - begun < 30
+        (tmp_path / "scheduler.json").write_text(json.dumps({"address": address}))
+        for field, value in (("address", address), ("scheduler_file", str(tmp_path / "scheduler.json"))):
+            with pytest.raises(
+                ConfigError, match=rf"cluster\.{field}: the scheduler at tls://.* is encrypted; say cluster.tls"
+            ):
+                execute(
+                    plan(tmp_path, 15),
+                    workspace=tmp_path / ".work",
+                    config=ClusterConfig(kind="existing", **{field: value}),
+                )
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        (
+            {"options": {"timeout": 5, "security": 1, "colour": 1}},
+            "cluster.options.colour: Client does not take it; .*\ncluster.options.security: .*\n"
+            "cluster.options.timeout: is set by the run",
+        ),
+        (
+            {"tls": True, "tls_ca": "a", "tls_cert": "a", "tls_key": "a"},
+            "cluster.tls: found true, but the scheduler at tcp:",
+        ),
+    ],
+)
+def test_what_cannot_go_together_is_refused_before_anything_is_tried(section, line):
+    with pytest.raises(ConfigError, match=line):
+        check_engine(ClusterConfig(kind="existing", address="tcp://127.0.0.1:9", **section))
+
+
+def test_files_that_are_no_certificates_are_named(tmp_path):
+    (tmp_path / "a").write_text("none")
+    files = {name: str(tmp_path / "a") for name in ("tls_ca", "tls_cert", "tls_key")}
+    with pytest.raises(ConfigError, match=r"cluster\.tls_ca: .*/a is no PEM file, expected one with a line"):
+        security(ClusterConfig(kind="local", tls=True, **files))
 
 
 def test_the_dashboard_is_on_the_loopback_and_its_address_is_told(caplog):
-    pytest.importorskip("bokeh")
     with caplog.at_level("INFO"), open_engine(ClusterConfig(workers=1, memory="1 GB", dashboard=True)) as engine:
         engine.client()
     assert "Dask's dashboard is at http://127.0.0.1:" in caplog.text
@@ -147,3 +186,25 @@ def test_local_workers_listen_on_the_loopback_only(tmp_path, tls):
     listening = {one.laddr.ip for one in found if one.laddr not in before}
     assert outcomes.tally() == {"obs": {"done": 5}, "tile": {"done": 1}}
     assert listening == {"127.0.0.1"}
+
+
+def test_certificates_that_cannot_be_read_or_do_not_belong_together_are_named(tmp_path):
+    pytest.importorskip("cryptography")
+    ours, foreign = (Security.temporary().get_tls_config_for_role("client") for _ in range(2))
+    texts = {"tls_ca": ours["ca_file"], "tls_cert": ours["cert"], "tls_key": ours["key"]}
+    files = {name: tmp_path / name for name in texts}
+    config = ClusterConfig(kind="local", tls=True, **{name: str(path) for name, path in files.items()})
+    pair = r"^cluster\.tls_cert, cluster\.tls_key: .*/tls_cert and .*/tls_key are no certificate and its key [^\n]*$"
+    broken = "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n"
+    for changed, line in (
+        ({"tls_ca": broken}, r"^cluster\.tls_ca: .*/tls_ca holds no certificate that can be read [^\n]*$"),
+        ({"tls_cert": broken}, pair),
+        ({"tls_key": foreign["key"]}, pair),
+    ):
+        for name, text in {**texts, **changed}.items():
+            files[name].write_text(text)
+        with pytest.raises(ConfigError, match=line):
+            security(config)
+    for name, text in texts.items():
+        files[name].write_text(text)
+    assert security(config) is not None

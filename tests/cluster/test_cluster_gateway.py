@@ -67,6 +67,17 @@ def test_what_is_not_offered_is_refused_by_name(fields, line):
         cluster_options(config(**fields), offered)
 
 
+def test_all_that_is_wrong_is_told_at_once():
+    offered = Options(Integer("worker_cores", 1, max=4), Float("worker_memory", 1.0, max=8.0))
+    with pytest.raises(ConfigError) as refusal:
+        cluster_options(config(threads=5, memory="9 GiB", options={"image": "x", "colour": 1}), offered)
+    fields = [line.partition(":")[0] for line in str(refusal.value).splitlines()]
+    assert fields == ["cluster.threads", "cluster.memory", "cluster.options.image", "cluster.options.colour"]
+    with pytest.raises(ConfigError) as refusal:
+        authentication({"type": "basic", "kwargs": {"password": "a", "token": "b"}})
+    assert len(str(refusal.value).splitlines()) == 2
+
+
 def test_credentials_come_from_the_environment(monkeypatch):
     kwargs = {"username": "somebody", "password": "{GATEWAY_PASSWORD}"}
     asked = config(options={"auth": {"type": "basic", "kwargs": kwargs}})
@@ -87,6 +98,7 @@ def test_credentials_come_from_the_environment(monkeypatch):
         ({"kwargs": {}}, r"cluster\.options\.auth: write basic, kerberos, jupyterhub, the path of a class, or"),
         ({"type": "basic", "password": "x"}, r"cluster\.options\.auth: write basic"),
         (5, r"cluster\.options\.auth: write basic"),
+        ({"type": "basic", "kwargs": "a"}, r"cluster\.options\.auth\.kwargs: found 'a', expected a mapping"),
     ],
 )
 def test_how_to_authenticate_is_checked(auth, line):

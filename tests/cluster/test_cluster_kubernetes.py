@@ -99,13 +99,62 @@ def test_pods_have_every_field():
     [
         ({"options": {}}, r"cluster\.options\.image: missing"),
         ({"options": {"image": "a", "n_workers": 3}}, r"cluster\.options\.n_workers: is made from the other fields"),
-        ({"options": {"image": "a", "colour": "blue"}}, r"cluster\.options: KubeCluster does not take colour"),
+        (
+            {"options": {"image": "a", "colour": "blue"}},
+            r"cluster\.options\.colour: KubeCluster does not take it; take it out",
+        ),
         ({"dashboard": "0.0.0.0:8787"}, r"cluster\.dashboard: kind kubernetes serves it in the scheduler's pod"),
     ],
 )
 def test_what_kubernetes_cannot_do_is_refused_by_name(more, line):
     with pytest.raises(ConfigError, match=line):
         manifest(**more)
+
+
+def test_all_that_is_wrong_with_options_is_told_at_once():
+    options = {
+        "name": "Bad_Name!",
+        "env": 5,
+        "resources": {"limits": {"memory": "9Gi", "cpu": 3}, "requets": {}},
+        "colour": 1,
+        "n_workers": 3,
+        "idle_timeout": "soon",
+        "scheduler_service_type": "Proxy",
+    }
+    with pytest.raises(ConfigError) as refusal:
+        manifest(options=options, dashboard="a:1")
+    assert str(refusal.value).splitlines() == [
+        "cluster.options.image: missing; give a container image that has this package",
+        "cluster.options.name: found 'Bad_Name!', expected at most 53 small letters, digits and '-', which is at no end",
+        "cluster.options.env: found 5, expected a mapping of names to texts, or a list of {name: ..., value: ...}",
+        "cluster.options.resources.limits.cpu: write cluster.threads, from which other things follow",
+        "cluster.options.resources.limits.memory: write cluster.memory, from which other things follow",
+        "cluster.options.resources.requets: unknown, expected requests or limits",
+        "cluster.options.colour: KubeCluster does not take it; take it out",
+        "cluster.options.n_workers: is made from the other fields of cluster; take it out",
+        "cluster.options.idle_timeout: found 'soon', expected whole seconds",
+        "cluster.options.scheduler_service_type: found 'Proxy', expected one of ClusterIP, NodePort, LoadBalancer",
+        "cluster.dashboard: kind kubernetes serves it in the scheduler's pod; say true or false",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("env", ["A"]), ("env", {"A": {"valueFrom": 1}}), ("resources", 5), ("resources", {"limits": 5}), ("image", 5)],
+)
+def test_options_that_have_not_their_form_are_refused(name, value):
+    with pytest.raises(ConfigError, match=rf"^cluster\.options\.{name}: found [^\n]*, expected [^\n]*$"):
+        manifest(options={"image": "x", name: value})
+
+
+def test_resources_are_added_to_what_the_fields_say():
+    made = manifest(
+        options={"image": "x", "resources": {"limits": {"nvidia.com/gpu": 1}}, "env": [{"name": "A", "value": "b"}]}
+    )
+    (worker,) = made["spec"]["worker"]["spec"]["containers"]
+    amounts = {"cpu": "2", "memory": str(4 * 2**30)}
+    assert worker["resources"] == {"requests": amounts, "limits": {**amounts, "nvidia.com/gpu": 1}}
+    assert worker["env"][-1] == {"name": "A", "value": "b"}
 
 
 def test_without_credentials_there_is_one_line(tmp_path):

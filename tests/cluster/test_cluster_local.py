@@ -365,8 +365,47 @@ def test_a_cluster_that_stumbles_at_its_end_does_not_hide_how_the_run_ended(tmp_
     assert all(outcome.is_done for outcome in outcomes.values())
 
 
-def test_a_cluster_that_cannot_start_says_so(tmp_path):
-    config = ClusterConfig(workers=1, options={"interface": "no-such-interface"})
-    with pytest.raises(ConfigError, match=r"the cluster \(local\) did not start: .*no-such-interface"):
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"interface": "ib7"}, r"cluster\.interface: found 'ib7', expected one of this machine's, .*\blo\b"),
+        (
+            {"scratch": "/proc/none"},
+            r"cluster\.scratch: cannot make /proc/none \(No such file or directory\); name another",
+        ),
+        (
+            {"dashboard": "none.invalid:80"},
+            r"cluster\.dashboard: found 'none\.invalid:80', where nothing can listen \(",
+        ),
+        (
+            {"dashboard": "127.0.0.1:99999"},
+            r"cluster\.dashboard: found '127\.0\.0\.1:99999', where nothing can listen \(",
+        ),
+        (
+            {"options": {"memory_limit": "1 GB", "colour": 1, "n_workers": 3}},
+            r"cluster\.options\.memory_limit: write cluster\.memory, from which other things follow\n"
+            r"cluster\.options\.colour: LocalCluster does not take it; take it out\n"
+            r"cluster\.options\.n_workers: write cluster\.workers",
+        ),
+        (
+            {"options": {"host": "0.0.0.0", "workers": 3, "preload": "json", "asynchronous": True, "scheduler": {}}},
+            r"cluster\.options\.host: write cluster\.interface, .*\ncluster\.options\.workers: write cluster\.workers, .*\n"
+            r"cluster\.options\.preload: write cluster\.preload, .*\ncluster\.options\.asynchronous: LocalCluster does not "
+            r"take it.*\ncluster\.options\.scheduler: LocalCluster does not take it",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_start_says_so(tmp_path, section, line):
+    config = ClusterConfig(workers=1, **section)
+    with pytest.raises(ConfigError, match=f"^{line}"):
         execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=config)
     assert status(str(tmp_path / ".work")).running is None
+
+
+def test_what_dask_says_of_a_cluster_that_cannot_start_is_told(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise ValueError("no ports\nare left")
+
+    monkeypatch.setattr("cluster.engines.local.LocalCluster", refuse)
+    with pytest.raises(ConfigError, match=r"the cluster \(local\) did not start: no ports are left"):
+        execute(plan(tmp_path, 5), workspace=tmp_path / ".work", config=ClusterConfig(workers=1))

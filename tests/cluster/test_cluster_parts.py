@@ -1,11 +1,13 @@
 """The parts by themselves: lock, batches, progress, compile cache, likelihood sums."""
 
+import contextlib
 import io
 import json
 import math
 import os
 import socket
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -69,6 +71,51 @@ def test_lock_of_another_machine_is_stale_when_its_heart_stops(lock, tmp_path):
     past = time.time() - STALE_AFTER - 5
     os.utime(tmp_path / "lock.json", (past, past))
     assert lock.holder() is None
+    with lock:
+        assert lock.holder().pid == os.getpid()
+
+
+def test_a_lock_of_another_machine_is_told_with_its_file_and_rule(lock):
+    someone(lock, host="elsewhere", pid=1)
+    with (
+        pytest.raises(WorkspaceLocked, match=r"remove .*/lock.json, which counts as left behind when .* for 180 s"),
+        lock,
+    ):
+        pass
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_lock_in_the_future_is_left_behind_when_nobody_renews_it(lock, tmp_path, monkeypatch, renewed):
+    monkeypatch.setattr("cluster.lock.STALE_AFTER", 3.0)
+    monkeypatch.setattr("cluster.lock.HEARTBEAT", 1.5)
+    someone(lock, host="elsewhere", pid=1)
+
+    def renew():
+        future = time.time() + 86400
+        os.utime(tmp_path / "lock.json", (future, future))
+
+    renew()
+    timer = threading.Timer(1.2, renew)
+    if renewed:
+        timer.start()
+    try:
+        with pytest.raises(WorkspaceLocked, match="remove") if renewed else contextlib.nullcontext(), lock:
+            assert lock.holder().pid == os.getpid()
+    finally:
+        timer.cancel()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"since": "zz"}, {"since": 1e300}, {"pid": "a"}, {"pid": -5}, {"pid_started": None}),
+        *({"pid_started": float("nan")}, {"host": 5}, {"space": None}, {"token": []}),
+    ],
+)
+def test_a_lock_with_impossible_values_is_nobodys(lock, wrong):
+    with lock:
+        holder = lock.holder()
+    lock.folder.write("lock.json", json.dumps(asdict(holder) | wrong).encode())
     with lock:
         assert lock.holder().pid == os.getpid()
 

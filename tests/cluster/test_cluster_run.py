@@ -315,6 +315,27 @@ def test_chains_are_ended_before_others_are_begun(tmp_path):
     assert Plan.from_bytes(plan.to_bytes()) == plan
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7])
+def test_a_plan_is_one_text_though_it_is_made_in_pieces(tmp_path, monkeypatch, n):
+    plan = Plan.of([unit(tmp_path, f"obs/{i}", after=[f"obs/{j}" for j in range(i)]) for i in range(n)])
+    whole = json.dumps([1, plan.slots, plan.keys, list(map(list, plan.after)), plan.costs], separators=(",", ":"))
+    monkeypatch.setattr("cluster.plan.PIECE", 2)
+    assert plan.to_bytes() == whole.encode()
+    assert Plan.from_bytes(plan.to_bytes()) == plan
+
+
+def test_arguments_that_are_made_when_sent_are_made_for_each_try(tmp_path):
+    asked = []
+
+    def arguments(name):
+        asked.append(name)
+        return {"folder": str(tmp_path), "name": name, "how": "once"}
+
+    outcomes = run([Unit("obs/a", "k", "cluster_jobs:fail", arguments)], tmp_path)
+    assert statuses(outcomes) == {"obs/a": "done"}
+    assert asked == ["a", "a"]
+
+
 @given(st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(st.integers(0, n - 1)), min_size=n, max_size=n)))
 def test_links_are_what_was_given_and_can_be_seen_from_both_ends(links):
     edges = Edges.of(links)

@@ -45,6 +45,12 @@ def test_slot_and_function_are_checked():
         Unit("a/b", "k", "m.f")
 
 
+def test_arguments_are_given_or_made_from_the_name():
+    assert Unit("tiles/y0", "k", "m:f", {"a": 1}).keywords() == {"a": 1}
+    assert Unit("tiles/y0", "k", "m:f", lambda name: {"tile": name}).keywords() == {"tile": "y0"}
+    assert Unit("tiles/y0", "k", "m:f").keywords() == {}
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("2 GB", 2 * 10**9), ("1500MB", 1_500_000_000), ("1.5 GiB", 3 * 2**29), ("2500000", 2_500_000)]
 )
@@ -84,6 +90,11 @@ def test_memory_that_is_none_is_refused(text):
         ({"dashboard": "maybe"}, "expected true, false, or 'host:port' in quotes"),
         ({"kind": "existing", "address": "a", "threads": 2}, "threads: kind existing has no place for it"),
         ({"kind": "pbs", "memory": "1 GB", "workers": 3, "jobs": 2}, "jobs: found 2, which does not divide"),
+        ({"scratch": ""}, "scratch: found '', expected a folder"),
+        (
+            {"kind": "kubernetes", "memory": "1 GB", "scratch": "$TMPDIR"},
+            r"scratch: found '\$TMPDIR', expected a folder of the pod",
+        ),
         ({"account": "x"}, "account: kind local has no place for it; take it out"),
         ({"kind": "slurm", "memory": "1 GB", "walltime": "1h"}, "'1h' is not a time limit; write HH:MM:SS"),
         ({"tls": True, "tls_ca": "a"}, "tls: files need tls: true and all of"),
@@ -94,9 +105,11 @@ def test_fields_that_do_not_suit_the_kind_are_refused_by_name(fields, line):
         ClusterConfig(**fields)
 
 
-def test_queues_and_accounts_may_be_numbers():
-    config = ClusterConfig(kind="slurm", memory="1 GB", queue=3, account=12345)
-    assert (config.queue, config.account) == ("3", "12345")
+@pytest.mark.parametrize("name", ["queue", "account"])
+def test_queues_and_accounts_are_texts(name):
+    assert getattr(ClusterConfig(kind="slurm", memory="1 GB", **{name: "0123"}), name) == "0123"
+    with pytest.raises(ValueError, match="in quotes: without them YAML reads 0123 as 83"):
+        ClusterConfig(kind="slurm", memory="1 GB", **{name: 83})
 
 
 def test_none_takes_the_section_of_any_kind():

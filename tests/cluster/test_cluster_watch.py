@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from cluster import Outcome, Unit
+from cluster import Outcome, PlanError, Unit
 from cluster.lock import Holder
 from cluster.plan import Plan, Settlement
 from cluster.status import RunStatus, StageStatus, status
@@ -49,6 +49,20 @@ def test_rates_and_the_end_follow_from_the_records(half_done, monkeypatch):
         "running: process 42 on node7 since 1970-01-01 00:16:40 UTC",
         "about 15 s left, and the time of tile; ends at about 1970-01-01 00:17 UTC",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"[1,[", b"{}", b"[1, 2]", b"[1,3,4,5,6]", b"[" * 10**5, b"[]"),
+        *(b'[1,[2],["k"],[[]],[1]]', b'[1,["a/b"],[2],[[]],[1]]', b'[1,["a/b"],["k"],[[1]],[1]]'),
+        *(b'[1,["a/b"],["k"],[[-1]],[1]]', b'[1,["a/b"],["k"],[[]],[]]', b"[1,{},{},{},{}]"),
+    ],
+)
+def test_a_damaged_plan_is_told_with_its_place(half_done, text):
+    half_done.save_plan(text)
+    with pytest.raises(PlanError, match=r"/plan.json is damaged .*; `survey run` writes it anew"):
+        status(half_done)
 
 
 def test_without_a_driver_there_is_no_end(half_done):
