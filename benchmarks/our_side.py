@@ -90,7 +90,7 @@ class Ours:
             begin = time.perf_counter()
             module, name = unit.function.split(":")
             options = {"done": frozenset(done & set(unit.after))} if unit.after else {}
-            results[unit.slot] = getattr(import_module(module), name)(**unit.arguments, **options)
+            results[unit.slot] = getattr(import_module(module), name)(**unit.keywords(), **options)
             done.add(unit.slot)
             spent[unit.slot.split("/")[0]] += time.perf_counter() - begin
         seconds = time.perf_counter() - start

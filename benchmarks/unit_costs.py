@@ -25,11 +25,13 @@ def size_of(unit: Unit, grid: SkyGrid) -> float:
     """
     if unit.stage in WHOLE_GRID:
         return float(grid.nx * grid.ny)
-    if "tile" in unit.arguments and "observations" not in unit.arguments and "parts" not in unit.arguments:
-        window = grid.window(Tile.from_name(unit.arguments["tile"]))
-        return float(window.shape[0] * window.shape[1])
+    if callable(unit.arguments):  # those of observations, and of what is added from observations
+        return unit.cost
     if "parts" in unit.arguments:
         return float(len(unit.arguments["parts"]))
+    if "tile" in unit.arguments:
+        window = grid.window(Tile.from_name(unit.arguments["tile"]))
+        return float(window.shape[0] * window.shape[1])
     return unit.cost
 
 

@@ -3,7 +3,7 @@
 Sizes on disk depend on how well the data compress, which nobody knows before. So two numbers are held against the room:
 what output of such data takes at the very least, without which the run is refused, and what it is likely to take, without
 which there is a warning. Both come from what runs on real and simulated data took: cubes 0.05 to 0.6 of the bytes that
-observations reach, prepared observations 0.02 to 1.7 MB.
+observations reach, prepared observations 0.02 to 1.7 MB. Memory is asked for in the same way, unit by unit.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from survey.sky.frames import unit_vectors
 from survey.store import urls
 from survey.store.variables import CUBE
 from survey.survey_plan import SurveyPlan
+from survey.unit_memory import UnitMemory, largest_units
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,12 @@ PREPARED = (0.5, 7.0)
 """Bytes of a prepared observation, for a byte that `_prepared_bytes` counts: least and likely."""
 SLACK = 1_000_000
 """Bytes that are not argued about."""
-WORKER_BASE = (280_000_000, 400_000_000)
-"""Bytes that a worker needs before it holds any data, the interpreter and what it imports: least and likely."""
+RECORDS = 100_000
+"""Bytes that the records of any run take, also of one that has nothing left to do."""
+LEAST_MEMORY = (0.8, 0.6)
+"""Part of the memory foreseen that a unit takes at the very least: of what a process has without data, and of the data."""
+USABLE = 0.95
+"""Part of its limit at which a worker is ended."""
 SAMPLES = 8
 """Places along each side of a tile at which it is asked whether an observation reaches them."""
 
@@ -63,9 +68,16 @@ def output_need(plan: SurveyPlan) -> Need:
     return Need(max(least - SLACK, 0), likely)
 
 
+def unit_need(unit: UnitMemory, threads: int = 1) -> Need:
+    """Bytes of memory that a worker takes which runs a unit and others like it, `threads` at the same time."""
+    base, data = LEAST_MEMORY
+    return Need(int(base * unit.base + threads * data * unit.data), unit.base + threads * unit.data)
+
+
 def worker_need(plan: SurveyPlan, threads: int = 1) -> Need:
-    """Bytes of memory that a worker takes which runs `threads` units at the same time."""
-    return Need(WORKER_BASE[0] + threads * tile_bytes(plan, working=1.0), WORKER_BASE[1] + threads * tile_bytes(plan))
+    """Bytes of memory that a worker takes for the largest unit of any stage."""
+    needs = [unit_need(unit, threads) for unit in largest_units(plan)]
+    return Need(max((need.least for need in needs), default=0), max((need.likely for need in needs), default=0))
 
 
 def check_capacity(plan: SurveyPlan, config: ClusterConfig) -> None:
@@ -81,14 +93,14 @@ def check_capacity(plan: SurveyPlan, config: ClusterConfig) -> None:
     Raises
     ------
     Refusal
-        When there is no room for it however well its data compress, or no worker can hold a tile.
+        When there is no room for it however well its data compress, or no worker can hold a unit.
     """
     lines = []
     free = _free(plan.layout.outdir)
     if free is not None:
         there = _size(plan.layout.outdir)
         need = output_need(plan)
-        least, likely = max(need.least - there, 0), max(need.likely - there, 0)
+        least, likely = max(need.least - there, RECORDS), max(need.likely - there, RECORDS)
         advice = (
             "make room there, or choose another folder, a smaller datasets.geom or a shorter datasets.map_selection"
         )
@@ -103,18 +115,41 @@ def check_capacity(plan: SurveyPlan, config: ClusterConfig) -> None:
                 "when there is some",
                 *(_gb(likely), _gb(free), plan.layout.outdir),
             )
-    limit = worker_limit(config)
-    if limit is not None:
-        need = worker_need(plan, config.threads)
-        advice = "raise cluster.memory, lower cluster.workers or cluster.threads, or make datasets.geom.tiles smaller"
-        if need.least > limit:
-            lines.append(
-                f"cluster.memory: a tile takes at least {_gb(need.least)} and a worker has {_gb(limit)}; {advice}"
-            )
-        elif need.likely > limit:
-            log.warning("a tile may take %s and a worker has %s: %s", _gb(need.likely), _gb(limit), advice)
+    lines += _check_memory(plan, config)
     if lines:
         raise Refusal(lines)
+
+
+def _check_memory(plan: SurveyPlan, config: ClusterConfig) -> list[str]:
+    """The line of a refusal, if the largest unit cannot fit into the memory of a worker; a warning where it may not."""
+    limit, threads = worker_limit(config), 1 if config.kind == "none" else config.threads
+    units = largest_units(plan)
+    if limit is None or not units:
+        return []
+    whose = "this process" if config.kind == "none" else "a worker"
+    least = max(units, key=lambda unit: unit_need(unit, threads).least)
+    if (size := unit_need(least, threads).least) > limit:
+        return [
+            f"cluster.memory: {least.slot} takes at least {_gb(size)} and {whose} has {_gb(limit)}; "
+            f"{_advice(least, config)}"
+        ]
+    likely = max(units, key=lambda unit: unit_need(unit, threads).likely)
+    if (size := unit_need(likely, threads).likely) > USABLE * limit:
+        log.warning(
+            "cluster.memory: %s is likely to take %s and %s has %s; %s",
+            *(likely.slot, _gb(size), whose, _gb(limit), _advice(likely, config)),
+        )
+    return []
+
+
+def _advice(unit: UnitMemory, config: ClusterConfig) -> str:
+    """What makes room for a unit that is too large."""
+    if config.kind == "none":
+        ways = ["use a larger machine"]
+    else:
+        ways = ["raise cluster.memory" if config.memory_limit is not None else "lower cluster.workers"]
+        ways += ["lower cluster.threads"] if config.threads > 1 else []
+    return ", or ".join([*ways, unit.advice])
 
 
 def coverage(plan: SurveyPlan) -> float:

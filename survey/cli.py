@@ -136,8 +136,9 @@ def job_script(config: ConfigFile, overrides: Overrides = None) -> None:
     with _answers():
         settings = _load(config, overrides or (), to_run=False)
         from cluster.engines.base import job_script as script_of
+        from survey.pipeline import PRELOAD
 
-        typer.echo(script_of(settings.cluster_config).rstrip())
+        typer.echo(script_of(settings.cluster, preload=PRELOAD).rstrip())
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from cluster.config import ClusterConfig
 from survey.config_datasets import DatasetsConfig
@@ -30,7 +30,7 @@ from survey.config_maps import (
 )
 from survey.config_observations import GeneralConfig, ObservationsConfig
 from survey.config_simulation import SimulationConfig
-from survey.config_types import Section, is_url
+from survey.config_types import Section, expand, is_url
 from survey.config_yaml import apply_overrides, read_yaml
 from survey.refusal import ConfigError
 
@@ -38,6 +38,9 @@ __all__ = ["ConfigError", "SurveyConfig", "load_config"]
 
 NO_CENTRE = "datasets.geom.wcs.skydir: missing, expected frame, lon and lat of the grid's centre"
 """What is said of a grid without one."""
+
+PATHS_OF_CLUSTER = ("scheduler_file", "tls_ca", "tls_cert", "tls_key")
+"""Fields of `cluster` that are files which the driver reads."""
 
 #: Sections that are also checked against each other.
 _CHECKED: Mapping[str, type[Section]] = {
@@ -87,17 +90,33 @@ class SurveyConfig(Section):
         """The file that the configuration was read from; empty if none."""
         return self._source
 
-    @property
-    def cluster_config(self) -> ClusterConfig:
-        """The `cluster` section, with `general.n_jobs` as its workers where only that is given."""
-        if "workers" in self.cluster.model_fields_set or self.general.n_jobs == 1:
-            return self.cluster
-        return self.cluster.model_copy(update={"workers": self.general.n_jobs})
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _complete(cls, section: Any, info: ValidationInfo) -> Any:
+        """With paths as they are everywhere here, and `general.n_jobs` as the workers where only that is given."""
+        if not isinstance(section, Mapping):
+            return section
+        lines, section = [], dict(section)
+        here = ("scratch",) if section.get("kind", "local") in ("local", "none") else ()  # else of a job's own machine
+        for name in (*PATHS_OF_CLUSTER, *here):
+            if isinstance(section.get(name), str) and section[name]:
+                try:
+                    section[name] = expand(section[name], Path((info.context or {}).get("base") or Path.cwd()))
+                except ValueError as error:
+                    lines.append(f"{name}: found {section[name]!r}, {error}")
+        if lines:
+            raise ValueError("\n".join(lines))
+        general = info.data.get("general")
+        if isinstance(general, GeneralConfig) and general.n_jobs != 1:
+            section.setdefault("workers", general.n_jobs)
+        return section
 
     def as_dict(self) -> dict[str, Any]:
         """Every key and value as plain data: deg, TeV, absolute paths; absent sections are left out."""
         data = json.loads(self.model_dump_json(exclude={"cluster"}))
         data["cluster"] = json.loads(self.cluster.model_dump_json(exclude_unset=True))
+        if 1 != self.general.n_jobs == data["cluster"].get("workers"):
+            del data["cluster"]["workers"]
         return {name: value for name, value in data.items() if value is not None and value != {}}
 
     def to_yaml(self) -> str:
@@ -147,6 +166,7 @@ def load_config(
         raw.pop("general")
     _default_outdir(raw, stem)
     _default_datastore(raw)
+    raw.setdefault("cluster", {})
     context = {"base": base, "to_run": to_run, "simulated": "simulation" in raw}
     try:
         config = SurveyConfig.model_validate(raw, context=context)

@@ -142,7 +142,8 @@ class ObservationsConfig(Section):
     obs_time: TimeRangeConfig = Field(default_factory=TimeRangeConfig)
     """Range of time."""
     required_irf: tuple[RequiredHDU, ...] = ("aeff", "edisp", "psf", "bkg")
-    """What an observation must have to be used."""
+    """What an observation must have to be used; one without it is set aside where obs_ids or obs_file names it, else left out
+    with a warning."""
     obs_filter: dict[str, ColumnRange] = Field(default_factory=dict)
     """Column of the observation index: [least, greatest], both included."""
     events_outside_gti: Literal["keep", "drop"] = "keep"

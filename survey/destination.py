@@ -31,6 +31,11 @@ def check_writable(url: str, subject: str) -> None:
     if not urls.is_local(url):
         return
     folder = urls.local_path(url)
+    for part in (folder, *folder.parents):
+        if part.is_symlink() and not os.path.exists(part):
+            raise Refusal(
+                f"{subject}: {part} is a link to {os.readlink(part)}, where nothing is; mend the link, or make that folder"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import Unit
-from cluster.engines.base import open_engine
+from cluster.engines.base import check_engine, open_engine
 from cluster.head_start import head_start
 from cluster.imports import without_collections
 from cluster.object_store import check_stores
@@ -105,7 +105,7 @@ def run(
     started = time.time()
     settings = load_config(config, overrides)
     _check_stores_of(settings)
-    layout, cluster = Layout(settings.general.outdir), settings.cluster_config
+    layout, cluster = Layout(settings.general.outdir), settings.cluster
     with contextlib.ExitStack() as ahead:
         engine = ahead.enter_context(head_start(layout.work, cluster, preload=PRELOAD))
         # Imported now, while workers start: these have most of the packages behind them.
@@ -199,13 +199,15 @@ class PlanSummary:
     cube_bytes: int
     output_bytes: int
     worker_bytes: int
-    workers: int
+    workers: int | None
+    """None where units run in this process."""
     seconds: float
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
         rows = [f"{name:<18} {stage.units:>8} units {stage.left:>8} left" for name, stage in self.stages.items()]
         units, left = sum(s.units for s in self.stages.values()), sum(s.left for s in self.stages.values())
+        where = "this process" if self.workers is None else f"each of {self.workers} workers"
         return "\n".join(
             [
                 *self.lines,
@@ -214,7 +216,7 @@ class PlanSummary:
                 f"{number(self.observations, 'observation')} on {number(self.tiles, 'tile')}; "
                 f"at most {self.cube_bytes / 1e9:.2f} GB of cube before compression, "
                 f"about {self.output_bytes / 1e9:.2f} GB of output; "
-                f"{self.worker_bytes / 1e9:.2f} GB for each of {self.workers} workers; "
+                f"{self.worker_bytes / 1e9:.2f} GB for {where}; "
                 f"about {self.seconds:.0f} s of work left, compiling apart",
             ]
         )
@@ -243,8 +245,9 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
 
     settings = load_config(config, overrides)
     _check_stores_of(settings)
+    check_engine(settings.cluster)
     resolved = make_plan(settings)
-    check_capacity(resolved, settings.cluster_config)
+    check_capacity(resolved, settings.cluster)
     units = units_of(resolved)
     graph = Plan.of(units)
     records = Workspace(resolved.layout.work)
@@ -253,6 +256,8 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
     settlement.start()
     stages: dict[str, list[int]] = {}
     seconds = 0.0
+    in_process = settings.cluster.kind == "none"
+    threads = 1 if in_process else settings.cluster.threads
     for unit, outcome in zip(units, settlement.outcomes, strict=True):
         row = stages.setdefault(unit.stage, [0, 0])
         row[0] += 1
@@ -266,8 +271,8 @@ def plan(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Se
         tiles=len(resolved.tiles),
         cube_bytes=cube_bytes(resolved),
         output_bytes=output_need(resolved).likely,
-        worker_bytes=worker_need(resolved, settings.cluster_config.threads).likely,
-        workers=settings.cluster_config.workers,
+        worker_bytes=worker_need(resolved, threads).likely,
+        workers=None if in_process else settings.cluster.workers,
         seconds=seconds,
         lines=(*resolved.notes, *summarise_problems(resolved.problems)),
     )
@@ -292,7 +297,7 @@ class Validation:
 
 
 def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides: Sequence[str] = ()) -> Validation:
-    """Check a configuration, and read every observation that it selects.
+    """Check a configuration; read every observation that it selects and prepare it as a run would.
 
     Raises
     ------
@@ -300,13 +305,16 @@ def validate(config: str | Path | Mapping[str, Any] | SurveyConfig, *, overrides
         When the run would be refused.
     """
     from survey.capacity import check_capacity
+    from survey.compiled import use_kernel_cache
     from survey.events.problems import summary as summarise_problems
     from survey.survey_plan import check_observations, make_plan
 
+    use_kernel_cache()
     settings = load_config(config, overrides)
     _check_stores_of(settings)
+    check_engine(settings.cluster)
     resolved = make_plan(settings)
-    check_capacity(resolved, settings.cluster_config)
+    check_capacity(resolved, settings.cluster)
     problems = check_observations(resolved)
     errors = {problem.obs_id for problem in problems if problem.severity == "error"}
     return Validation((*resolved.notes, *summarise_problems(problems)), len(resolved.sources), len(errors))
@@ -322,8 +330,9 @@ def status(outdir: str | Path) -> StatusSummary:
     """
     layout = Layout(str(outdir))
     check_stores(layout.outdir)
-    found = workspace_status(Workspace(layout.work))
-    if not found.stages:
+    is_folder = not urls.is_local(layout.work) or urls.local_path(layout.work).is_dir()
+    found = workspace_status(Workspace(layout.work)) if is_folder else None
+    if found is None or not found.stages:
         raise Refusal(f"there is no run in {outdir}; expected a folder that `survey run` wrote (general.outdir)")
     return StatusSummary(found)
 

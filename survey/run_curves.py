@@ -17,13 +17,46 @@ from cluster.progress import duration
 LEFT, RIGHT = 150.0, 990.0
 """Ends of the axis of time, on a canvas of 1000."""
 ROWS = 40
-"""Workers shown."""
+"""Rows shown: a worker has one for each unit that it runs at the same time."""
 STEP = 17.0
 """Height of a worker's row."""
 PIXEL = 0.7
 """Units of a stage that follow each other within this much of the canvas are one bar."""
 PAUSE = 60.0
 """Seconds without any unit that are cut out of the axis, when they are also a twentieth of the work."""
+STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    60,
+    120,
+    300,
+    600,
+    1200,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    43200,
+    86400,
+    172800,
+    345600,
+    604800,
+    1209600,
+    2419200,
+)
+"""Seconds between two labels of the axis."""
+MOST_STEPS = 7.5
+"""On the axis: with the steps above at least three, so four labels."""
+TOUCH = 0.02
+"""Seconds by which units that follow each other may overlap: times are rounded."""
 CURVE_HEIGHT = 200.0
 BINS = 300
 """Points of a curve."""
@@ -78,10 +111,15 @@ class Clock:
         return LEFT + (RIGHT - LEFT) * self.seconds(at) / self.length
 
     def ticks(self) -> list[dict[str, Any]]:
-        """Five labels, and one for every pause."""
+        """Labels at round times, and one for every pause."""
+        step = next((step for step in STEPS if self.length < MOST_STEPS * step), STEPS[-1])
         found = [
-            {"x": round(LEFT + (RIGHT - LEFT) * part, 1), "text": duration(part * self.length), "pause": False}
-            for part in (0, 0.25, 0.5, 0.75, 1)
+            {
+                "x": round(LEFT + (RIGHT - LEFT) * number * step / self.length, 1),
+                "text": f"{number * step:.1f} s" if step < 1 else duration(number * step),
+                "pause": False,
+            }
+            for number in range(int(self.length / step + 1e-9) + 1)
         ]
         for (_, last), (first, _) in zip(self.spans, self.spans[1:], strict=False):
             found.append({"x": round(self.x(first), 1), "text": f"pause of {duration(first - last)}", "pause": True})
@@ -89,7 +127,7 @@ class Clock:
 
 
 def timeline(ran: Mapping[str, Outcome], clock: Clock, colors: Mapping[str, str]) -> dict[str, Any]:
-    """Rows of bars, a row a worker, those with most work; in the order in which they began.
+    """Rows of bars, a row a worker and thread, those with most work; in the order in which they began.
 
     Parameters
     ----------
@@ -103,11 +141,20 @@ def timeline(ran: Mapping[str, Outcome], clock: Clock, colors: Mapping[str, str]
     by_worker: dict[str, list[tuple[float, float, str]]] = {}
     for slot, one in ran.items():
         by_worker.setdefault(one.worker, []).append((one.started, one.started + one.seconds, slot))
-    most = sorted(by_worker, key=lambda name: -sum(last - first for first, last, _ in by_worker[name]))[:ROWS]
-    shown = sorted(most, key=lambda name: min(by_worker[name]))
+    shown: dict[str, list[list[tuple[float, float, str]]]] = {}
+    room = ROWS
+    for name in sorted(by_worker, key=lambda name: -sum(last - first for first, last, _ in by_worker[name])):
+        found = _lanes(sorted(by_worker[name]))
+        if shown and len(found) > room:
+            break
+        shown[name] = found[:ROWS]
+        room -= len(found)
+    lanes = [
+        (name[-24:], lane) for name in sorted(shown, key=lambda name: min(by_worker[name])) for lane in shown[name]
+    ]
     rows = [
-        {"name": name[-24:], "y": STEP * number, "bars": _bars(sorted(by_worker[name]), clock, colors)}
-        for number, name in enumerate(shown)
+        {"name": name, "y": STEP * number, "bars": _bars(lane, clock, colors)}
+        for number, (name, lane) in enumerate(lanes)
     ]
     return {
         "rows": rows,
@@ -115,6 +162,19 @@ def timeline(ran: Mapping[str, Outcome], clock: Clock, colors: Mapping[str, str]
         "height": STEP * len(rows) + 18,
         "others": len(by_worker) - len(shown),
     }
+
+
+def _lanes(units: Sequence[tuple[float, float, str]]) -> list[list[tuple[float, float, str]]]:
+    """Units of a worker, apart where it runs several at the same time."""
+    lanes: list[list[tuple[float, float, str]]] = []
+    for unit in units:
+        free = (lane for lane in lanes if lane[-1][1] <= unit[0] + TOUCH)
+        lane = next(free, None)
+        if lane is None:
+            lanes.append([unit])
+        else:
+            lane.append(unit)
+    return lanes
 
 
 def _bars(units: Sequence[tuple[float, float, str]], clock: Clock, colors: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ def _simulate_store(
             outcomes = execute(
                 units,
                 workspace=workspace,
-                config=settings.cluster_config,
+                config=settings.cluster,
                 listeners=told,
                 retry_failed=True,
                 preload=PRELOAD,
@@ -256,7 +256,7 @@ def _simulate_archive(
             return SimulationReport(url, kept["observations"], kept["n_events"], kept["events"], written=False)
     root = urls.join(url + ".survey", "store", stem)
     made = _simulate_store(plan, settings, root, False, listeners)
-    cluster = settings.cluster_config.model_dump(exclude_defaults=True)
+    cluster = settings.cluster.model_dump(exclude_defaults=True)
     report = ingest(root, url, cluster=cluster, overwrite=overwrite, listeners=listeners)
     if report.set_aside:
         raise SimulationFailed("\n".join(f"{identity}: {reason}" for identity, reason in report.set_aside))

@@ -19,16 +19,18 @@ from survey.config_datasets import RegionConfig
 from survey.estimators.distortion import check_distortion
 from survey.estimators.response_at import band_slices
 from survey.events.datastore import DataStore, check_sources, open_datastore
-from survey.events.observation import ObservationRejected
-from survey.events.problems import DataStoreError, Problem, refused
+from survey.events.observation import Observation, ObservationRejected
+from survey.events.problems import DataStoreError, Problem, refused, summary
+from survey.events.required import lacking
 from survey.events.selection import concerns, select
 from survey.events.source import ObservationSource
+from survey.events.time_cut import cut_time
 from survey.fitting.prediction import check_predictable, split_by_dataset
 from survey.layout import Layout
 from survey.models.collection import Models, read_models
 from survey.reduction.axes import Axes
 from survey.reduction.settings import ReductionSettings
-from survey.reduction.stages import POINTING_TOLERANCE, needed_responses
+from survey.reduction.stages import POINTING_TOLERANCE, needed_responses, prepare_expected
 from survey.refusal import ConfigError, Refusal
 from survey.sky.energy import RAD_EDGES, EnergyAxis
 from survey.sky.grid import SkyGrid
@@ -166,7 +168,8 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         kept.append(source)
         footprints.append(footprint)
     if selection.strict:
-        problems += [problem for problem in _checked(kept, settings) if problem not in problems]
+        found = _checked(kept, footprints, grid, axes, settings, strict=True)
+        problems += [problem for problem in found if problem not in problems]
         if lines := refused(problems):
             raise Refusal([f"observations (strict): {line}" for line in lines])
     chosen = None
@@ -257,25 +260,49 @@ def _selected(config: SurveyConfig) -> tuple[DataStore, tuple[ObservationSource,
         for obs_id in {problem.obs_id for problem in store.problems if problem.obs_id is not None} - good
         if concerns(selection, obs_id, store.rejected.get(obs_id, {}))
     }
+    without = lacking(store, selection)
+    left_out = {problem.obs_id for problem in without}
     try:
         sources = select(store, selection)
     except ValueError as error:
         found = refused(problem for problem in store.problems if problem.obs_id in lost and problem.severity == "error")
+        found += summary(problem for problem in store.problems if problem.obs_id in left_out)
         raise Refusal([f"observations: {line}" for line in [*str(error).splitlines(), *found]]) from error
-    asked = {None, *lost, *(source.obs_id for source in sources)}
-    return replace(store, problems=tuple(problem for problem in store.problems if problem.obs_id in asked)), sources
+    asked = {None, *lost, *left_out, *(source.obs_id for source in sources)}
+    told = tuple(problem for problem in store.problems if problem.obs_id in asked)
+    return replace(store, problems=(*told, *without)), sources
 
 
 def check_observations(plan: SurveyPlan) -> tuple[Problem, ...]:
     """Read the observations of a plan and return all problems there are, those of the index first."""
-    found = _checked(plan.sources, plan.settings)
+    found = _checked(plan.sources, plan.footprints, plan.grid, plan.axes, plan.settings)
     return (*plan.problems, *(problem for problem in found if problem not in plan.problems))
 
 
-def _checked(sources: Sequence[ObservationSource], settings: ReductionSettings) -> tuple[Problem, ...]:
-    """Problems that reading some observations, uncut by time, shows; by obs_id."""
-    whole = [source.within(()) for source in sorted(sources, key=attrgetter("obs_id", "identity"))]
-    return check_sources(whole, responses=needed_responses(settings))
+def _checked(
+    sources: Sequence[ObservationSource],
+    footprints: Sequence[Footprint],
+    grid: SkyGrid,
+    axes: Axes,
+    settings: ReductionSettings,
+    *,
+    strict: bool = False,
+) -> tuple[Problem, ...]:
+    """Problems that reading some observations and bringing them to the survey's axes shows; by obs_id."""
+    expected = {source.identity: footprint for source, footprint in zip(sources, footprints, strict=True)}
+
+    def trial(source: ObservationSource, observation: Observation) -> None:
+        if source.windows:
+            try:
+                observation = cut_time(observation, source.windows)
+            except ObservationRejected:
+                if strict:
+                    return  # it is not at fault
+                raise
+        prepare_expected(observation, grid, axes, settings, expected[source.identity])
+
+    in_order = sorted(sources, key=attrgetter("obs_id", "identity"))
+    return check_sources(in_order, responses=needed_responses(settings), trial=trial)
 
 
 def make_grid(config: SurveyConfig) -> SkyGrid:

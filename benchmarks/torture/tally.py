@@ -110,6 +110,7 @@ are below the driver, where their nannies live in its process and die with it, o
   workers and is then left out, with the reason `memory`; the units that shared a batch or a worker with it are done by others.
 
 Spoiled files are the matter of `tests/events/test_mutations.py`, which `make test` runs: a thousand event files, each changed in
-one place (a card, a size, a type, a value, its end), are refused with what is wrong, or read with the counts that astropy reads.
+one place (a card, a size, a type, a value, its end), are refused with what is wrong, or read with the counts that astropy reads,
+and then set aside in a line or reduced to finite numbers.
 `SURVEY_MUTATIONS_SEED` makes other ones.
 """

@@ -64,7 +64,10 @@ def check_response(response: ResponseTable, report: Report) -> None:
         negative = np.count_nonzero(values < 0)
         if negative:
             report.doubt(
-                "has negative values", keyword=name, found=f"{negative} of {values.size}, down to {values.min():.3g}"
+                "has negative values",
+                keyword=name,
+                found=f"{negative} of {values.size}, down to {values.min():.3g}",
+                size=-float(values.min()),
             )
         if not values.any():
             report.doubt("is 0 everywhere", keyword=name)
@@ -112,9 +115,18 @@ def check_events_in_gti(
     following = np.minimum(i + 1, start.size - 1)
     before = np.where(i + 1 < start.size, start[following] - time, np.inf)
     distance = np.minimum(after, before)[outside]
-    found = f"{np.count_nonzero(outside)} of {time.size}, up to {distance.max():.2g} s"
-    tell = report.doubt if distance.max() > GTI_TOLERANCE else report.warning
-    tell("events outside the good times", keyword="TIME", found=found)
+    worst = float(distance.max())
+    if outside.all() and distance.min() > GTI_TOLERANCE:
+        report.error(
+            f"none of {time.size} events lies in the good times, they are {distance.min():.3g} to {worst:.3g} s away",
+            keyword="TIME",
+            expected="events and GTI of one observation",
+            advice="correct MJDREFI, MJDREFF of EVENTS or of GTI",
+        )
+        return
+    found = f"{np.count_nonzero(outside)} of {time.size}, up to {worst:.2g} s"
+    tell = report.doubt if worst > GTI_TOLERANCE else report.warning
+    tell("events outside the good times", keyword="TIME", found=found, size=worst)
 
 
 def clean_gti(
@@ -168,6 +180,7 @@ def clean_gti(
             report.doubt(
                 "intervals overlap, joined on reading",
                 found=f"{np.count_nonzero(overlap > 1e-6)}, the worst by {overlap[i]:.6g} s at {float(start[i + 1])!r}",
+                size=float(overlap[i]),
             )
         first = np.append(True, overlap <= 0)
         start, stop = start[first], reach[np.append(np.flatnonzero(first)[1:] - 1, reach.size - 1)]
@@ -183,7 +196,7 @@ def _check_sums(sums: NDArray[np.float64], keyword: str, message: str, report: R
     if off.any():
         worst = filled[np.argmax(np.abs(filled - 1))]
         found = f"{np.count_nonzero(off)} of {filled.size} rows, the worst is {worst:.3g}"
-        report.doubt(message, keyword=keyword, found=found)
+        report.doubt(message, keyword=keyword, found=found, size=abs(float(worst) - 1))
 
 
 def _dispersion_sums(response: ResponseTable) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from astropy.table import Table
 
 from survey.events.fits_file import HeaderValue
 from survey.events.headers import TIME_KEYWORDS
+from survey.events.observation import Observation, ObservationRejected
 from survey.events.problems import DataStoreError, Problem, Severity, refused, summary
 from survey.events.source import RESPONSES, ObservationSource
 from survey.store.urls import is_local, listdir, local_path
@@ -40,6 +41,8 @@ class DataStore:
     rejected : mapping of int to mapping
         Rows of the observation index of those left out for an error, by obs_id: whether a selection asks for them can
         still be told.
+    index : str
+        File name of the HDU index; empty without one.
     """
 
     name: str
@@ -47,6 +50,7 @@ class DataStore:
     table: Table
     problems: tuple[Problem, ...] = ()
     rejected: Mapping[int, Mapping[str, HeaderValue]] = field(default_factory=dict)
+    index: str = ""
 
     def take(self, rows: Sequence[int] | np.ndarray) -> DataStore:
         """The store with some of its observations, by row numbers."""
@@ -175,8 +179,14 @@ def _join(stores: Sequence[DataStore]) -> DataStore:
     for key in TIME_KEYWORDS:
         joined.meta.pop(key, None)
     rejected = {obs_id: row for store in stores for obs_id, row in store.rejected.items()}
+    indexes = {store.index for store in stores}
     return DataStore(
-        "+".join(sorted({store.name for store in stores})), tuple(sources), joined, tuple(problems), rejected
+        "+".join(sorted({store.name for store in stores})),
+        tuple(sources),
+        joined,
+        tuple(problems),
+        rejected,
+        indexes.pop() if len(indexes) == 1 else "",
     )
 
 
@@ -258,24 +268,44 @@ def check_sources(
     *,
     responses: Sequence[str] = RESPONSES,
     progress: Callable[[int, int], None] | None = None,
+    trial: Callable[[ObservationSource, Observation], None] | None = None,
 ) -> tuple[Problem, ...]:
-    """Read every one of some observations and return all problems there are; see `check_datastore`."""
+    """Read every one of some observations, uncut by time, and return all problems there are; see `check_datastore`.
+
+    Parameters
+    ----------
+    sources : sequence of ObservationSource
+        Observations.
+    responses, progress
+        See `check_datastore`.
+    trial : callable, optional
+        Called with every observation that can be read; what it rejects is a problem too.
+    """
     from survey.events.gadf import read_gadf
-    from survey.events.observation import ObservationRejected
 
     problems: list[Problem] = []
     for i, source in enumerate(sources):
+        observation: Observation | None = None
         if source.kind == "gadf":
-            problems.extend(read_gadf(source, responses=responses)[1])
+            observation, found = read_gadf(source, responses=responses)
+            problems.extend(found)
         else:
             try:
-                observation = source.load(responses=responses)
+                observation = source.within(()).load(responses=responses)
             except ObservationRejected as error:
                 problems.extend(Problem("error", line, source.obs_id) for line in str(error).splitlines())
             else:
                 for note in observation.notes:
                     severity: Severity = "doubt" if note in observation.doubts else "warning"
                     problems.append(Problem(severity, note, source.obs_id))
+        if observation is not None and trial is not None:
+            try:
+                trial(source, observation)
+            except ObservationRejected as error:
+                problems.append(source.problem(error))
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                words = f"cannot be prepared: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                problems.append(Problem("error", words, source.obs_id))
         if progress is not None:
             progress(i + 1, len(sources))
     return tuple(problems)

@@ -19,6 +19,7 @@ from survey.events.observation import Observation, ObservationRejected
 from survey.events.problems import Problem, Report
 from survey.events.source import HduLocation, ObservationSource
 from survey.response.table import FORMS, ResponseKind, ResponseTable
+from survey.sky.earth_rotation import installed_rotation, unlikely_year
 
 WORDS = (
     *("OBJECT", "RA_OBJ", "DEC_OBJ", "TELESCOP", "INSTRUME", "N_TELS", "TELLIST"),
@@ -56,7 +57,7 @@ def read_gadf(source: ObservationSource, *, responses: Sequence[str]) -> tuple[O
     observation = None
     reading = _Reading(source, report)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), installed_rotation():
             observation = reading.observation(responses)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         # What a corrupt file may do that nobody has thought of must not end the run.
@@ -160,6 +161,9 @@ class _Reading:
         if livetime is None or pointing is None:
             return None
         check_events_in_gti(events["TIME"], *gti, keywords.report)
+        if (year := unlikely_year(reference.mjd_at(float(gti[0][0])))) is not None:
+            found = f"{reference.mjdrefi}, year {year}"
+            keywords.report.doubt("good times in another age", keyword="MJDREFI", found=found, expected="1900 to 2100")
         metadata = self._metadata(keywords)
         return Observation(
             identity=self.source.identity,

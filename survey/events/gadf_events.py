@@ -182,7 +182,11 @@ def read_gti(
         shift = (own.time - reference.time).to_value("s")
         # The same reference written with other digits is not another one.
         if abs(shift) > 1e-6:
-            report.warning("counts from another reference than the events, brought to it", found=f"{shift:.6g} s apart")
+            report.warning(
+                "counts from another reference than the events, brought to it",
+                found=f"{shift:.6g} s apart",
+                size=abs(float(shift)),
+            )
             start, stop = start + shift, stop + shift
     start, stop = clean_gti(start, stop, report)
     return (start, stop) if start.size else None
@@ -215,6 +219,7 @@ def read_livetime(keywords: Keywords, ontime: float) -> float | None:
             "differs from the sum of the good times, which is used",
             keyword="ONTIME",
             found=f"{listed_on:.6g} s, GTI {ontime:.6g} s",
+            size=abs(listed_on - ontime),
         )
     if correction is None:
         if listed_live is None or not listed_on:
@@ -227,6 +232,7 @@ def read_livetime(keywords: Keywords, ontime: float) -> float | None:
         report.warning(
             "LIVETIME is not ONTIME x DEADC, DEADC used",
             found=f"LIVETIME {listed_live:.6g}, ONTIME {listed_on:.6g}, DEADC {correction:.6g}",
+            size=abs(listed_live - listed_on * correction),
         )
     # A correction of 1 may be off by round-off.
     if not 0 < correction <= 1 + 1e-6:

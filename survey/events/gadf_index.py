@@ -74,7 +74,7 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
     report = Report(file=path.name)
     file = _open(path)
     candidates = [hdu for hdu in file.tables if "HDU_TYPE" in _column_names(hdu) and "OBS_ID" in _column_names(hdu)]
-    hdu = _choose(path, candidates, index_hdu)
+    hdu = _choose(path, file, candidates, index_hdu, ", ".join(REQUIRED))
     _check_class(hdu, "HDU", report.at(hdu=hdu.label))
     try:
         rows = _read_rows(BinaryTable(hdu))
@@ -113,7 +113,9 @@ def open_indexed(path: Path, *, index_hdu: int | None, roots: Sequence[Path]) ->
         sources = records_of_events(sources)
     good = {source.obs_id for source in sources}
     rejected = {obs_id: json.loads(record) for obs_id, record in records.items() if obs_id not in good}
-    return DataStore(name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected)
+    return DataStore(
+        name, tuple(sources), observation_table(sources, table), tuple(report.problems), rejected, path.name
+    )
 
 
 def _open(path: Path) -> FitsFile:
@@ -130,9 +132,15 @@ def _column_names(hdu: Hdu) -> set[str]:
     return {str(value).strip().upper() for key, value in hdu.header.items() if key.startswith("TTYPE")}
 
 
-def _choose(path: Path, tables: Sequence[Hdu], number: int | None) -> Hdu:
+def _choose(path: Path, file: FitsFile, tables: Sequence[Hdu], number: int | None, columns: str) -> Hdu:
     if not tables:
-        raise DataStoreError(f"{path}: has no index table, expected the columns {', '.join(REQUIRED)}")
+        lost = [
+            f" ([{hdu.label}] {key} is empty)"
+            for hdu in file.tables
+            for key, value in hdu.header.items()
+            if key.startswith("TTYPE") and not str(value).strip()
+        ]
+        raise DataStoreError(f"{path}: has no index table{''.join(lost[:1])}, expected the columns {columns}")
     if len(tables) == 1 and number in (None, 1):
         return tables[0]
     many = f"{path}: file has {len(tables)} index tables, choose hdu=1..{len(tables)} (observations.index_hdu)"
@@ -155,7 +163,14 @@ def _check_class(hdu: Hdu, expected: str, report: Report) -> None:
         report.warning(f"is a number, read as {keywords.text('HDUVERS')!r}", keyword="HDUVERS")
 
 
+def _check_column_names(table: BinaryTable) -> None:
+    """A name that is lost is that of a column that may be needed."""
+    if "" in table.columns:
+        raise FitsError(f"TTYPE{table.columns[''].number} is empty, expected the name of a column")
+
+
 def _read_rows(table: BinaryTable) -> dict[str, list[Any]]:
+    _check_column_names(table)
     missing = [name for name in REQUIRED if name not in table]
     if missing:
         raise FitsError(f"has no column {', '.join(missing)}, only {', '.join(table.columns)}")
@@ -293,7 +308,7 @@ def _observation_records(
         return None, {}
     file = _open(path)
     candidates = [hdu for hdu in file.tables if "OBS_ID" in _column_names(hdu) and "HDU_TYPE" not in _column_names(hdu)]
-    hdu = _choose(path, candidates, index_hdu if len(candidates) > 1 else None)
+    hdu = _choose(path, file, candidates, index_hdu if len(candidates) > 1 else None, "OBS_ID and others")
     here = report.at(file=path.name, hdu=hdu.label)
     _check_class(hdu, "OBS", here)
     try:
@@ -326,6 +341,7 @@ def read_table(table: BinaryTable) -> Table:
     """The scalar columns of a table; OBS_ID must be there."""
     from survey.events import units
 
+    _check_column_names(table)
     result = Table()
     for column in table.columns.values():
         if column.code in "PQXCM" or (column.repeat != 1 and column.code != "A"):

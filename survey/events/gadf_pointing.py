@@ -15,6 +15,7 @@ from survey.events.fits_table import BinaryTable
 from survey.events.headers import MAX_SECONDS, Keywords, read_reference
 from survey.events.observation import Pointing, TimeReference
 from survey.events.problems import Report
+from survey.sky.earth_rotation import installed_rotation, unlikely_year
 
 FIXED_MODES = ("POINTING", "WOBBLE")
 MOVING_MODES = ("RASTER", "SLEW", "SCAN")
@@ -121,6 +122,10 @@ def _drifting(
     if location is None:
         report.error("is missing: a drifting pointing has no position on the sky without it", keyword="GEOLON, GEOLAT")
         return None
+    if (year := unlikely_year(reference.mjd_at(middle))) is not None:
+        words = f"is {reference.mjdrefi}, which puts the good times of a drifting pointing into the year {year}"
+        report.error(words, keyword="MJDREFI", expected="1900 to 2100", advice="correct MJDREFI or the good times")
+        return None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -157,9 +162,8 @@ def drift_position(
     import astropy.units as u
     from astropy.coordinates import ICRS, AltAz, SkyCoord
     from astropy.time import TimeDelta
-    from astropy.utils import iers
 
-    with iers.conf.set_temp("auto_download", False):
+    with installed_rotation():
         frame = AltAz(obstime=reference.time + TimeDelta(at, format="sec"), location=location)
         position = SkyCoord(az * u.deg, alt * u.deg, frame=frame).transform_to(ICRS())
     return float(position.ra.deg), float(position.dec.deg)

@@ -168,7 +168,8 @@ def ingest(
         if strict and (lines := _refused(store, bad, facts)):
             raise Refusal([f"{url} (strict): {line}" for line in lines])
         records = [dict(source.record) for source in good]
-        problems = [asdict(problem) for problem in store.problems]
+        # Without sizes, which indexes do not have: the keys of archives stay.
+        problems = [{k: v for k, v in asdict(problem).items() if k != "size"} for problem in store.problems]
         key = plan.key([store.name, hashlib.sha256(json.dumps([records, problems]).encode()).hexdigest()])
         report = IngestReport(url, len(good), int(plan.n_events.sum()), rejected)
         found = _attributes(url)

@@ -19,12 +19,24 @@ from survey.response.table import ResponseKind, ResponseTable
 
 
 class ObservationRejected(Exception):
-    """An observation cannot be used; the message names observation, file, HDU, value found and value expected."""
+    """An observation cannot be used; the message names observation, file, HDU, value found and value expected.
+
+    Parameters
+    ----------
+    message : str
+        What is the matter.
+    part : str
+        HDU type at fault, where the message does not name its HDU: `ObservationSource.problem` looks it up.
+    """
 
     sets_aside = True
     """What runs the unit of work takes this for a bad input: it is set aside, and the run goes on."""
     result: dict[str, Any] | None = None
     """What is known of the observation all the same, plain values."""
+
+    def __init__(self, message: str = "", *, part: str = "") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,10 @@ class TimeReference:
     def time(self) -> Time:
         """The reference as an astropy time."""
         return Time(self.mjdrefi, self.mjdreff, format="mjd", scale=self.scale)
+
+    def mjd_at(self, seconds: float) -> float:
+        """Day of a time in its own scale, to a microsecond or so."""
+        return self.mjdrefi + self.mjdreff + seconds / 86400.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,10 @@ at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "doubt", "warning"]
 
@@ -42,6 +43,8 @@ class Problem:
         What to do.
     found : str or None
         The value, where observations that share the problem differ in it.
+    size : float or None
+        How bad `found` is: of observations that share the problem, the worst is told.
     """
 
     severity: Severity
@@ -53,6 +56,7 @@ class Problem:
     expected: str | None = None
     advice: str | None = None
     found: str | None = None
+    size: float | None = None
 
     def note(self, *, found: bool = True) -> str:
         """The problem without the observation and the file.
@@ -109,15 +113,15 @@ class Report:
             hdu=self.hdu if hdu is None else hdu,
         )
 
-    def error(self, message: str, **details: str | None) -> None:
+    def error(self, message: str, **details: Any) -> None:
         """Record what sets the observation aside; `details` are fields of `Problem`."""
         self._add(Problem("error", message, self.obs_id, self.file, self.hdu, **details))
 
-    def doubt(self, message: str, **details: str | None) -> None:
+    def doubt(self, message: str, **details: Any) -> None:
         """Record numbers that were read, but should not be as they are; `details` are fields of `Problem`."""
         self._add(Problem("doubt", message, self.obs_id, self.file, self.hdu, **details))
 
-    def warning(self, message: str, **details: str | None) -> None:
+    def warning(self, message: str, **details: Any) -> None:
         """Record what was odd, and how it was read; `details` are fields of `Problem`."""
         self._add(Problem("warning", message, self.obs_id, self.file, self.hdu, **details))
 
@@ -162,8 +166,13 @@ def summary(problems: Iterable[Problem], *, strict: bool = False) -> Iterator[st
         if len(group) == 1:
             yield f"{word}: {group[0].line()}"
         else:
-            place = group[0].file if group[0].obs_id is None else f"OBS_ID {group[0].obs_id}"
-            yield f"{word}: {note} ({len(group)} times, first in {place})"
+            worst = max(group, key=lambda one: -math.inf if one.size is None else one.size)
+            told = f"; worst in {_place(worst)}: {worst.found}" if worst.size is not None else ""
+            yield f"{word}: {note} ({len(group)} times, first in {_place(group[0])}{told})"
+
+
+def _place(problem: Problem) -> str | None:
+    return problem.file if problem.obs_id is None else f"OBS_ID {problem.obs_id}"
 
 
 def refused(problems: Iterable[Problem]) -> list[str]:

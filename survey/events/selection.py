@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from survey.events.datastore import DataStore
 from survey.events.source import RESPONSES, ObservationSource
+from survey.sky.earth_rotation import installed_rotation
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +212,8 @@ def concerns(selection: Selection, obs_id: int, record: Mapping[str, Any]) -> bo
     reference = read_reference(Keywords(record, Report()), required=False)
     if selection.windows and reference is not None and {"TSTART", "TSTOP"} <= record.keys():
         ends = np.array([record["TSTART"] - INDEX_SLACK, record["TSTOP"] + INDEX_SLACK], dtype=float)
-        start, stop = (reference.time + TimeDelta(ends, format="sec")).tt.mjd
+        with installed_rotation():
+            start, stop = (reference.time + TimeDelta(ends, format="sec")).tt.mjd
         return any(stop > first and start < last for first, last in selection.windows)
     return True
 
@@ -376,6 +378,7 @@ def spans(store: DataStore) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     for reference in {reference for reference in references if reference is not None}:
         mine = np.array([one == reference for one in references])
         mine &= np.isfinite(seconds).all(axis=0) & (np.abs(seconds) < 1e11).all(axis=0)
-        times: Time = reference.time + TimeDelta(seconds[:, mine], format="sec")
-        result[:, mine] = times.tt.mjd
+        with installed_rotation():
+            times: Time = reference.time + TimeDelta(seconds[:, mine], format="sec")
+            result[:, mine] = times.tt.mjd
     return result[0], result[1]

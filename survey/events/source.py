@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
-from survey.events.observation import Observation
+from survey.events.observation import Observation, ObservationRejected
+from survey.events.problems import Problem
 
 RESPONSES = ("aeff", "edisp", "psf", "bkg")
 
@@ -125,6 +126,13 @@ class ObservationSource:
             else:
                 parts.append([file, status.st_size, status.st_mtime_ns])
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def problem(self, rejected: ObservationRejected) -> Problem:
+        """Why it cannot be used though it can be read, with the file and the HDU."""
+        where = next((location for location in self.hdus if location.hdu_type == rejected.part), None)
+        words = str(rejected).removeprefix(f"{self.identity}: ")
+        file, hdu = (where.file, where.hdu.upper()) if where is not None else (None, None)
+        return Problem("error", words, self.obs_id, file, hdu)
 
     def load(self, *, responses: Sequence[str] = RESPONSES) -> Observation:
         """Read and check the observation.

@@ -15,7 +15,6 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import ICRS, AltAz, EarthLocation
 from astropy.time import TimeDelta
-from astropy.utils import iers
 from numpy.typing import NDArray
 
 from survey.events.gadf_writer import write_store
@@ -27,6 +26,7 @@ from survey.events.synthetic_response import (
     SyntheticInstrument,
     background_slope,
 )
+from survey.sky.earth_rotation import installed_rotation
 
 PointingMode = Literal["icrs", "altaz", "table"]
 Pattern = Literal["wobble", "grid", "line"]
@@ -250,8 +250,7 @@ def _location() -> EarthLocation:
 def _horizontal(ra: float, dec: float, time: float) -> tuple[float, float]:
     """Altitude and azimuth, deg."""
     when = REFERENCE.time + TimeDelta(time, format="sec")
-    # The tables that come with astropy cover the nights of REFERENCE; nothing is fetched.
-    with iers.conf.set_temp("auto_download", False):
+    with installed_rotation():
         altaz = ICRS(ra * u.deg, dec * u.deg).transform_to(AltAz(obstime=when, location=_location()))
     return float(altaz.alt.deg), float(altaz.az.deg)
 
@@ -274,7 +273,7 @@ def _track(mode: PointingMode, ra: float, dec: float, alt: float, az: float, sta
     times = np.linspace(start, stop, 33)
     if mode == "altaz":
         when = REFERENCE.time + TimeDelta(times, format="sec")
-        with iers.conf.set_temp("auto_download", False):
+        with installed_rotation():
             frame = AltAz(np.full(33, az) * u.deg, np.full(33, alt) * u.deg, obstime=when, location=_location())
             track = frame.transform_to(ICRS())
         return _Track(times, np.asarray(track.ra.deg), np.asarray(track.dec.deg))

@@ -9,6 +9,7 @@ import numpy as np
 
 from survey.events.gadf_pointing import drift_position, interpolate
 from survey.events.observation import Observation, ObservationRejected, Pointing, TimeReference
+from survey.sky.earth_rotation import installed_rotation
 
 
 def cut_time(observation: Observation, windows: Sequence[tuple[float, float]]) -> Observation:
@@ -66,7 +67,9 @@ def _seconds(windows: Sequence[tuple[float, float]], reference: TimeReference) -
 
     bounds = Time(np.asarray(windows, dtype=np.float64).reshape(-1, 2), format="mjd", scale="tt")
     joined: list[list[float]] = []
-    for first, last in sorted((bounds - reference.time).to_value("s").tolist()):
+    with installed_rotation():
+        seconds = (bounds - reference.time).to_value("s").tolist()
+    for first, last in sorted(seconds):
         if joined and first <= joined[-1][1]:
             joined[-1][1] = max(joined[-1][1], last)
         else:

@@ -25,6 +25,9 @@ N_STEPS = 200
 TOLERANCE = 1e-7
 """Newton's method stops when the step is smaller than this, in units of the errors."""
 
+FAR = 1e4
+"""A norm further from 1 than by this factor says that the background is in other units, or damaged: it corrects nothing."""
+
 NEAR = 1e-4
 """Below this the expected gain of a step, in twice the logarithm of the likelihood, is not checked any more."""
 
@@ -190,6 +193,9 @@ def fit_background(
             return BackgroundFit(**common, flag="the fit of norm and tilt did not converge")
         norm, norm_err, slope, slope_err = solution
         found = BackgroundFit(**common, norm=norm, norm_err=norm_err, tilt=slope, tilt_err=slope_err)
+    if not 1 / FAR < found.norm < FAR:
+        advice = "look at the unit and the values of the response bkg"
+        return BackgroundFit(**common, flag=f"a norm of {found.norm:.3g}, expected within {FAR:g} of 1: {advice}")
     factors = found.background_norm.factors(axes.energy.centers)
     return BackgroundFit(**{**found.as_dict(), "stat": _cash(totals, factors)})
 

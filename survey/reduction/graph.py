@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Iterator
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from survey.survey_plan import SurveyPlan
 
 OBSERVATIONS, BACKGROUND, TILES, BACKGROUND_TILES = "observations", "background", "tiles", "background-tiles"
-STAGE_VERSIONS = {OBSERVATIONS: 4, BACKGROUND: 2, TILES: 1, BACKGROUND_TILES: 1}
+STAGE_VERSIONS = {OBSERVATIONS: 5, BACKGROUND: 3, TILES: 1, BACKGROUND_TILES: 1}
 
 HEAVY_TILE = 400
 """Observations on a tile above which it is split into parts of about half as many."""
@@ -42,22 +41,25 @@ def background_slot(identity: str) -> str:
 
 def observation_units(plan: SurveyPlan) -> Iterator[Unit]:
     """One unit an observation: read, check, bring to the survey's axes."""
-    grid, axes, settings = plan.grid.key(), plan.axes.key(), plan.settings.as_dict()
-    config = {"grid": grid, "axes": axes, "settings": settings}
+    common = {"grid": plan.grid.key(), "axes": plan.axes.key(), "settings": plan.settings.as_dict()}
+    found = {source.identity: number for number, source in enumerate(plan.sources)}
+
+    def arguments(identity: str) -> dict[str, Any]:
+        number = found[identity]
+        return {
+            **common,
+            "source": plan.sources[number].as_dict(),
+            "footprint": tuple(plan.footprints[number]),  # workers know nothing of plans
+            "out": plan.layout.prepared(identity),
+        }
+
     for source, footprint in zip(plan.sources, plan.footprints, strict=True):
         inputs = {"source": source.fingerprint(), "footprint": list(footprint)}
         yield Unit(
             slot=observation_slot(source.identity),
-            key=unit_key(OBSERVATIONS, STAGE_VERSIONS[OBSERVATIONS], inputs, config),
+            key=unit_key(OBSERVATIONS, STAGE_VERSIONS[OBSERVATIONS], inputs, common),
             function=PREPARE,
-            arguments={
-                "source": source.as_dict(),
-                "grid": grid,
-                "axes": axes,
-                "settings": settings,
-                "footprint": tuple(footprint),  # workers know nothing of plans
-                "out": plan.layout.prepared(source.identity),
-            },
+            arguments=arguments,
         )
 
 
@@ -70,30 +72,34 @@ def background_units(plan: SurveyPlan) -> Iterator[Unit]:
     """One unit an observation: fit the norm of its background on its whole field of view."""
     if not fits_background(plan):
         return
-    background = background_config(plan)
-    exclusion = None if plan.exclusion is None else plan.exclusion.as_dict()
-    grid, axes = plan.grid.key(), plan.axes.key()
+    grid, background = plan.grid.key(), background_config(plan)
+    common = {
+        "grid": grid,
+        "axes": plan.axes.key(),
+        "background": background,
+        "exclusion": None if plan.exclusion is None else plan.exclusion.as_dict(),
+    }
     config = {
         "grid": grid,
         "background": background,
         "exclusion": None if plan.exclusion is None else plan.exclusion.content_key(),
     }
+
+    def arguments(identity: str) -> dict[str, Any]:
+        return {
+            **common,
+            "prepared": plan.layout.prepared(identity),
+            "slot": observation_slot(identity),
+            "out": plan.layout.norm(identity),
+        }
+
     for source in plan.sources:
-        slot = observation_slot(source.identity)
         yield Unit(
             slot=background_slot(source.identity),
             key=unit_key(BACKGROUND, STAGE_VERSIONS[BACKGROUND], source.identity, config),
             function=FIT,
-            arguments={
-                "prepared": plan.layout.prepared(source.identity),
-                "slot": slot,
-                "grid": grid,
-                "axes": axes,
-                "background": background,
-                "exclusion": exclusion,
-                "out": plan.layout.norm(source.identity),
-            },
-            after=(slot,),
+            arguments=arguments,
+            after=(observation_slot(source.identity),),
         )
 
 
@@ -118,70 +124,117 @@ def tile_units(plan: SurveyPlan) -> Iterator[Unit]:
     fitted = fits_background(plan)
     fit_decides = fitted and plan.config.datasets.background.on_failure == "set_aside"
     plain = tuple(name for name in plan.variables if name != "background")
-    # An observation is on several tiles, and is the same object for all of them: there are many.
-    members = _members(plan, with_fit=False, wait_for_fit=fit_decides)
-    background = _members(plan, with_fit=fitted, wait_for_fit=fitted) if "background" in plan.variables else None
+    stages = [_TileStage(plan, TILES, plain, with_fit=False, wait_for_fit=fit_decides)]
+    if "background" in plan.variables:
+        stages.append(_TileStage(plan, BACKGROUND_TILES, ("background",), with_fit=fitted, wait_for_fit=fitted))
     for tile, numbers in plan.tiles.items():
-        yield from _units_of_tile(plan, TILES, tile, [members[number] for number in numbers], plain)
-        if background is not None:
-            observations = [background[number] for number in numbers]
-            yield from _units_of_tile(plan, BACKGROUND_TILES, tile, observations, ("background",))
+        for stage in stages:
+            yield from stage.units(tile, numbers)
 
 
-def _members(plan: SurveyPlan, *, with_fit: bool, wait_for_fit: bool) -> list[list[Any]]:
-    """Each observation as tiles add it, see `survey.reduction.stages.reduce_tile`."""
-    members: list[list[Any]] = []
-    for source in plan.sources:
-        identity = source.identity
-        slots = [observation_slot(identity)] + ([background_slot(identity)] if wait_for_fit else [])
-        norm = plan.layout.norm(identity) if with_fit else None
-        members.append([identity, slots, plan.layout.prepared(identity), norm])
-    return members
+class _TileStage:
+    """What is added to tiles at once, and from which observations.
 
+    Parameters
+    ----------
+    plan : SurveyPlan
+        The run.
+    name : str
+        Of the stage.
+    variables : tuple of str
+        Variables of the cube that it writes.
+    with_fit : bool
+        Whether observations come with the norm of their background.
+    wait_for_fit : bool
+        Whether that has to have been fitted.
+    """
 
-def _units_of_tile(
-    plan: SurveyPlan, stage: str, tile: Tile, observations: list[list[Any]], variables: tuple[str, ...]
-) -> Iterator[Unit]:
-    observations = sorted(observations, key=itemgetter(0))
-    common = {"cube": plan.cube, "grid": plan.grid.key(), "axes": plan.axes.key(), "tile": tile.name}
-    config = {"grid": plan.grid.key(), "axes": plan.axes.key(), "variables": list(variables)}
-    version = STAGE_VERSIONS[stage]
+    def __init__(
+        self, plan: SurveyPlan, name: str, variables: tuple[str, ...], *, with_fit: bool, wait_for_fit: bool
+    ) -> None:
+        self.plan, self.name, self.variables = plan, name, variables
+        self.with_fit, self.wait_for_fit = with_fit, wait_for_fit
+        self.config = {"grid": plan.grid.key(), "axes": plan.axes.key(), "variables": list(variables)}
+        self.added: dict[str, Sequence[int]] = {}
 
-    def unit(slot: str, members: list[list[Any]], partial: str | None) -> Unit:
+    def units(self, tile: Tile, numbers: Sequence[int]) -> Iterator[Unit]:
+        """Units of a tile, from the numbers of its observations in the plan."""
+        if len(numbers) <= HEAVY_TILE:
+            yield self._adding(tile.name, numbers)
+            return
+        parts: list[list[int]] = [[] for _ in range(-(-2 * len(numbers) // HEAVY_TILE))]
+        for number in numbers:
+            parts[_part_of(self.plan.sources[number].identity, len(parts))].append(number)
+        slots, urls = [], []
+        for part, chosen in enumerate(parts):
+            if chosen:
+                unit = self._adding(f"{tile.name}.{part}", chosen)
+                slots.append(unit.slot)
+                urls.append(self._partial(unit.name))
+                yield unit
+        yield Unit(
+            slot=f"{self.name}/{tile.name}",
+            key=self._key({"tile": tile.name, "parts": slots}),
+            function=ADD,
+            arguments={**self._common(tile.name), "parts": urls},
+            after=tuple(slots),
+        )
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        """Arguments of the unit of this name that adds observations, see `survey.reduction.stages.reduce_tile`."""
+        layout = self.plan.layout
+        observations = [
+            [
+                identity,
+                self._slots(identity),
+                layout.prepared(identity),
+                layout.norm(identity) if self.with_fit else None,
+            ]
+            for identity in self._identities(self.added[name])
+        ]
+        return {**self._common(name), "observations": observations, "partial": self._partial(name)}
+
+    def _adding(self, name: str, numbers: Sequence[int]) -> Unit:
+        self.added[name] = numbers
+        members = {identity: self._slots(identity) for identity in self._identities(numbers)}
+        observations = [[identity, slots, self.with_fit] for identity, slots in members.items()]
         return Unit(
-            slot=slot,
-            key=unit_key(
-                stage,
-                version,
-                {"tile": tile.name, "observations": [[*one[:2], one[3] is not None] for one in members]},
-                config,
-            ),
+            slot=f"{self.name}/{name}",
+            key=self._key({"tile": _tile_of(name), "observations": observations}),
             function=REDUCE,
-            arguments={**common, "observations": members, "variables": list(variables), "partial": partial},
-            after=tuple(sorted({slot for _, slots, _, _ in members for slot in slots})),
+            arguments=self.arguments,
+            after=tuple(sorted(slot for slots in members.values() for slot in slots)),
             cost=float(max(1, len(members))),
         )
 
-    if len(observations) <= HEAVY_TILE:
-        yield unit(f"{stage}/{tile.name}", observations, None)
-        return
-    n_parts = -(-2 * len(observations) // HEAVY_TILE)
-    parts: list[list[Any]] = [[] for _ in range(n_parts)]
-    for member in observations:
-        parts[_part_of(member[0], n_parts)].append(member)
-    slots, urls = [], []
-    for number, members in enumerate(parts):
-        if members:
-            slots.append(f"{stage}/{tile.name}.{number}")
-            urls.append(plan.layout.partial(f"{stage}.{tile.name}", number))
-            yield unit(slots[-1], members, urls[-1])
-    yield Unit(
-        slot=f"{stage}/{tile.name}",
-        key=unit_key(stage, version, {"tile": tile.name, "parts": slots}, config),
-        function=ADD,
-        arguments={**common, "parts": urls, "variables": list(variables)},
-        after=tuple(slots),
-    )
+    def _common(self, name: str) -> dict[str, Any]:
+        grid, axes = self.config["grid"], self.config["axes"]
+        return {
+            "cube": self.plan.cube,
+            "grid": grid,
+            "axes": axes,
+            "tile": _tile_of(name),
+            "variables": list(self.variables),
+        }
+
+    def _key(self, inputs: Mapping[str, Any]) -> str:
+        return unit_key(self.name, STAGE_VERSIONS[self.name], inputs, self.config)
+
+    def _identities(self, numbers: Sequence[int]) -> list[str]:
+        return sorted(self.plan.sources[number].identity for number in numbers)
+
+    def _slots(self, identity: str) -> list[str]:
+        return [observation_slot(identity)] + ([background_slot(identity)] if self.wait_for_fit else [])
+
+    def _partial(self, name: str) -> str | None:
+        """Where the part of a heavy tile goes; None for the only unit of a tile."""
+        tile, _, part = name.partition(".")
+        return self.plan.layout.partial(f"{self.name}.{tile}", int(part)) if part else None
+
+
+def _tile_of(name: str) -> str:
+    """Tile that a unit of this name adds to: its own name, or that before the number of a part."""
+    return name.partition(".")[0]
 
 
 def _part_of(identity: str, n_parts: int) -> int:

@@ -20,6 +20,7 @@ from survey.reduction.kernels_angles import squared_chord
 from survey.reduction.kernels_contribution import background_rates
 from survey.reduction.ledger import Ledger
 from survey.reduction.prepared import PreparedObservation
+from survey.reduction.room import check_share
 from survey.reduction.settings import ReductionSettings
 from survey.reduction.steps import TimeSteps, time_steps
 from survey.response.background import BackgroundLattice, camera_background, refine_background
@@ -75,7 +76,8 @@ def prepare(observation: Observation, grid: SkyGrid, axes: Axes, settings: Reduc
     if not (observation.livetime > 0 and observation.ontime > 0 and np.isfinite(observation.livetime)):
         raise ObservationRejected(
             f"{observation.identity}: livetime {observation.livetime} s, ontime {observation.ontime} s, "
-            "expected both above 0"
+            "expected both above 0",
+            part="events",
         )
     responses = _evaluate(observation, axes, settings)
     steps = time_steps(observation, settings, rotates=responses.rotates)
@@ -110,7 +112,11 @@ def prepare(observation: Observation, grid: SkyGrid, axes: Axes, settings: Reduc
         "energy_max": energies.high,
         "notes": observation.notes + responses.notes + energies.notes + notes,
     }
-    return PreparedObservation(**values, **_sort_events(observation, grid, axes, settings, background, steps, values))
+    prepared = PreparedObservation(
+        **values, **_sort_events(observation, grid, axes, settings, background, steps, values)
+    )
+    check_share(prepared, axes, grid.binsize)
+    return prepared
 
 
 def _table(observation: Observation, kind: str) -> ResponseTable:
@@ -156,7 +162,7 @@ def _evaluate(observation: Observation, axes: Axes, settings: ReductionSettings)
                 rotates, notes = alignment.rotates, notes + alignment.notes
             background = refine_background(camera)
     except ValueError as error:
-        raise ObservationRejected(f"{observation.identity}: response {kind}: {error}") from error
+        raise ObservationRejected(f"{observation.identity}: response {kind}: {error}", part=kind) from error
     return _Responses(aeff_offset, aeff, psf_offset, psf, edisp_offset, edisp, background, rotates, notes)
 
 

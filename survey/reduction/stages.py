@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from survey.events.observation import ObservationRejected
+from survey.events.observation import Observation, ObservationRejected
 from survey.events.source import ObservationSource
 from survey.reduction.axes import Axes
 from survey.reduction.background_fit import BackgroundFit, field_of_view, field_of_view_totals, fit_background
@@ -106,15 +106,10 @@ def _prepare(
     out: str,
 ) -> dict[str, Any]:
     observation = source.load(responses=needed_responses(settings))
-    prepared = prepare(observation, grid, axes, settings)
-    ra, dec, radius = footprint
-    away = float(separation(ra, dec, prepared.ra, prepared.dec))
-    if away + prepared.radius > radius:
-        raise ObservationRejected(
-            f"{prepared.identity}: the pointing of the events (RA {prepared.ra:.4f}, DEC {prepared.dec:.4f} deg) is {away:.2f} "
-            f"deg from that of the index (RA {ra:.4f}, DEC {dec:.4f} deg), expected at most {POINTING_TOLERANCE} deg; "
-            "correct the index"
-        )
+    try:
+        prepared = prepare_expected(observation, grid, axes, settings, footprint)
+    except ObservationRejected as error:
+        raise ObservationRejected(source.problem(error).line()) from error
     prepared.save(out)
     gti = np.stack([observation.gti_start, observation.gti_stop], axis=1)
     reference = observation.reference
@@ -139,6 +134,44 @@ def _prepare(
         "reference": [reference.mjdrefi, reference.mjdreff, reference.scale],
         "attribution": str(observation.metadata.get("ORIGIN", "")),
     }
+
+
+def prepare_expected(
+    observation: Observation, grid: SkyGrid, axes: Axes, settings: ReductionSettings, footprint: Sequence[float]
+) -> PreparedObservation:
+    """Bring an observation to the survey's axes, if it looks where the plan expects it; runs and checks both do it here.
+
+    Parameters
+    ----------
+    observation, grid, axes, settings
+        See `survey.reduction.prepare.prepare`.
+    footprint : sequence of float
+        Right ascension, declination and radius, deg.
+
+    Raises
+    ------
+    ObservationRejected
+        When it cannot be prepared, or looks elsewhere.
+    """
+    prepared = prepare(observation, grid, axes, settings)
+    ra, dec, radius = footprint
+    away = float(separation(ra, dec, prepared.ra, prepared.dec))
+    if away + prepared.radius <= radius:
+        return prepared
+    mode = observation.pointing.mode
+    origin, advice = {
+        "icrs": ("", "RA_PNT, DEC_PNT here or in the index"),
+        "altaz": (
+            " (from OBS_MODE = DRIFT, ALT_PNT, AZ_PNT and the times)",
+            "OBS_MODE, ALT_PNT, AZ_PNT or the times here, or OBS_MODE, RA_PNT, DEC_PNT in the index",
+        ),
+        "table": (" (from the table)", "the table, or RA_PNT, DEC_PNT in the index"),
+    }[mode]
+    raise ObservationRejected(
+        f"{observation.identity}: the pointing is RA {prepared.ra:.4f}, DEC {prepared.dec:.4f} deg{origin}, in the index "
+        f"RA {ra:.4f}, DEC {dec:.4f} deg: {away:.2f} deg apart, expected at most {POINTING_TOLERANCE} deg; correct {advice}",
+        part="pointing" if mode == "table" else "events",
+    )
 
 
 def needed_responses(settings: ReductionSettings) -> tuple[str, ...]:

@@ -6,17 +6,20 @@ scan and a pointing table move the pointing.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord, position_angle
 from astropy.time import Time
-from astropy.utils import iers
+from astropy.utils.exceptions import AstropyWarning
+from erfa import ErfaWarning
 from numpy.typing import NDArray
 
 from survey.events.observation import Observation, ObservationRejected
 from survey.reduction.settings import ReductionSettings
+from survey.sky.earth_rotation import installed_rotation, unlikely_year
 from survey.sky.frames import positions, separation, unit_vectors
 
 N_PROBES = 32
@@ -72,15 +75,31 @@ def time_steps(observation: Observation, settings: ReductionSettings, *, rotates
     if (rotates or pointing.mode == "altaz") and observation.location is None:
         raise ObservationRejected(
             f"{observation.identity}: no location of the observatory (GEOLON, GEOLAT, ALTITUDE in EVENTS), which "
-            "a drift scan or a background with FOVALIGN = ALTAZ needs"
+            "a drift scan or a background with FOVALIGN = ALTAZ needs",
+            part="events",
         )
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
+    if rotates or pointing.mode == "altaz":
+        _check_year(observation)
+    with installed_rotation(), warnings.catch_warnings():
+        # What the table does not cover is good to arcseconds, far below a step.
+        warnings.simplefilter("ignore", AstropyWarning)
+        warnings.simplefilter("ignore", ErfaWarning)
         probe = _at(observation, _good_times(observation, N_PROBES + 1), moves=moves, rotates=rotates)
         turn = np.abs(np.diff(np.unwrap(probe.roll, period=360.0))).max()
         drift = separation(probe.ra[1:], probe.dec[1:], probe.ra[:-1], probe.dec[:-1]).max()
         needed = N_PROBES * max(turn / settings.rotation_step, drift / settings.drift_step)
         n_steps = int(np.clip(np.ceil(needed), 1, MAX_STEPS))
         return _at(observation, _good_times(observation, n_steps), moves=moves, rotates=rotates)
+
+
+def _check_year(observation: Observation) -> None:
+    reference = observation.reference
+    if (year := unlikely_year(reference.mjd_at(observation.tstart))) is not None:
+        raise ObservationRejected(
+            f"{observation.identity}: MJDREFI {reference.mjdrefi} of EVENTS puts the good times into the year {year}, "
+            "expected 1900 to 2100: a drift scan or a background with FOVALIGN = ALTAZ needs the Earth's rotation",
+            part="events",
+        )
 
 
 def _good_times(observation: Observation, n_steps: int) -> NDArray[np.float64]:
@@ -104,7 +123,9 @@ def _from_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     pointing = observation.pointing
     if pointing.time is None or pointing.table_ra is None or pointing.table_dec is None or pointing.time.size == 0:
-        raise ObservationRejected(f"{observation.identity}: HDU POINTING has no rows, expected TIME, RA_PNT, DEC_PNT")
+        raise ObservationRejected(
+            f"{observation.identity}: HDU POINTING has no rows, expected TIME, RA_PNT, DEC_PNT", part="pointing"
+        )
     vectors = unit_vectors(pointing.table_ra, pointing.table_dec)
     return positions(np.stack([np.interp(seconds, pointing.time, part) for part in vectors]))
 
@@ -119,7 +140,8 @@ def _at(observation: Observation, seconds: NDArray[np.float64], *, moves: bool, 
     if moves and pointing.mode == "altaz":
         if not (np.isfinite(pointing.alt) and np.isfinite(pointing.az)):
             raise ObservationRejected(
-                f"{observation.identity}: drift scan without ALT_PNT, AZ_PNT (found {pointing.alt}, {pointing.az})"
+                f"{observation.identity}: drift scan without ALT_PNT, AZ_PNT (found {pointing.alt}, {pointing.az})",
+                part="events",
             )
         ra, dec = _icrs(np.full(n_steps, pointing.alt), np.full(n_steps, pointing.az), times, location)
     elif moves:

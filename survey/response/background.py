@@ -168,7 +168,10 @@ def refine_background(camera: CameraBackground) -> BackgroundLattice:
         if logs.shape[axis] == 1:
             logs = np.repeat(logs, 2, axis=axis)
     fine = interpolate_logarithms(logs, low_y, weight_y, low_x, weight_x)
-    rate = np.exp(fine, out=fine).astype(np.float32)
+    with np.errstate(
+        over="ignore"
+    ):  # absurd rates are infinite, for which `survey.reduction.room` sets an observation aside
+        rate = np.exp(fine, out=fine).astype(np.float32)
     return BackgroundLattice(rate, float(bounds[0]), float(bounds[2]), float(step_x), float(step_y), radial)
 
 

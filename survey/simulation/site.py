@@ -14,8 +14,9 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import FK5, ICRS, AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
-from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
+
+from survey.sky.earth_rotation import installed_rotation
 
 TURN = 360.98564736629
 """deg that the sky turns in a day of 86400 s."""
@@ -127,15 +128,15 @@ class _offline:
     """Nothing is fetched, and times that the Earth's recorded rotation does not cover are taken with its mean one."""
 
     def __enter__(self) -> None:
-        self._download = iers.conf.set_temp("auto_download", False)
-        self._download.__enter__()
+        self._rotation = installed_rotation()
+        self._rotation.__enter__()
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
         warnings.simplefilter("ignore")
 
     def __exit__(self, *exception: object) -> None:
         self._warnings.__exit__(None, None, None)
-        self._download.__exit__(None, None, None)
+        self._rotation.__exit__(None, None, None)
 
 
 SITES: dict[str, Site] = {

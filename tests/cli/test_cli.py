@@ -91,6 +91,26 @@ def test_a_configuration_with_problems_is_refused_with_a_line_each(folder: Path)
     ]
 
 
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_options_that_the_engine_refuses_are_refused_before_a_run(folder: Path, command: str) -> None:
+    pytest.importorskip("dask_jobqueue")
+    call("init", "survey.yaml")
+    result = call(command, "survey.yaml", "--set", "cluster={kind: slurm, memory: 4 GB, options: {cores: 4}}")
+    assert result.exit_code == 2
+    assert "cluster.options.cores: write cluster.threads" in result.output
+
+
+def test_a_job_script_has_what_a_run_submits(folder: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    from survey.pipeline import PRELOAD
+
+    call("init", "survey.yaml")
+    result = call("job-script", "survey.yaml", "--set", "cluster={kind: slurm, memory: 4 GB, preload: [mine]}")
+    assert result.exit_code == 0
+    assert ",".join(("mine", *PRELOAD)) in result.stdout
+    assert "PRELOAD='[]'" not in result.stdout
+
+
 @pytest.mark.parametrize("command", ["run", "plan", "validate"])
 def test_an_absent_configuration_is_refused(folder: Path, command: str) -> None:
     result = call(command, "no.yaml")

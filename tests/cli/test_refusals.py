@@ -7,8 +7,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from survey import cli
+from survey import cli, pipeline
 from survey.events.synthetic import make_store
+from survey.refusal import Refusal
 
 GEOM = "datasets.geom"
 
@@ -148,6 +149,21 @@ def test_a_folder_that_cannot_be_made_is_refused(config: dict, tmp_path: Path) -
     config["general"]["outdir"] = str(tmp_path / "file" / "out")
     line = refusal(run(config, tmp_path))
     assert line.startswith(f"general.outdir: cannot write to {tmp_path / 'file' / 'out'} (")
+
+
+def test_a_link_that_leads_nowhere_is_refused(config: dict, tmp_path: Path) -> None:
+    for name, target in (("away", "scratch"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(target)
+        for outdir in (tmp_path / name, tmp_path / name / "below" / "it"):
+            config["general"]["outdir"] = str(outdir)
+            assert f"{tmp_path / name} is a link to {target}, where nothing is; mend" in refusal(run(config, tmp_path))
+        with pytest.raises(Refusal, match="there is no run in"):
+            pipeline.status(tmp_path / name)
+    with pytest.raises(Refusal, match="there is no run in"):
+        pipeline.status(Path(__file__))
+    (tmp_path / ".survey").touch()
+    with pytest.raises(Refusal, match="there is no run in"):
+        pipeline.status(tmp_path)
 
 
 def test_a_problem_of_a_simulation_names_the_file(config: dict, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from astropy.coordinates import Angle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.config import ClusterConfig
 from survey.config import ConfigError, SurveyConfig, load_config
 
 GAMMAPY = Path(__file__).parent / "gammapy-2.1-defaults.yaml"
@@ -132,8 +133,37 @@ def test_1d_is_refused_said_or_meant(folder: Path) -> None:
 )
 def test_workers_of_the_cluster_win_over_n_jobs(folder: Path, overrides: list[str], workers: int) -> None:
     config = load_config(write(folder), [POSITION, *overrides])
-    assert config.cluster_config.workers == workers
-    assert load_config(yaml.safe_load(config.to_yaml())).cluster_config.workers == workers
+    assert config.cluster.workers == workers
+    assert load_config(yaml.safe_load(config.to_yaml())).cluster.workers == workers
+
+
+def test_n_jobs_may_be_changed_later_and_fits_the_jobs(folder: Path) -> None:
+    config = load_config(write(folder), [POSITION, "general.n_jobs=4"])
+    assert load_config(config, ["general.n_jobs=5"]).cluster.workers == 5
+    slurm = "cluster={kind: slurm, memory: 1 GB, jobs: 4}"
+    assert load_config(write(folder), [POSITION, "general.n_jobs=4", slurm]).cluster.workers_a_job == 1
+    assert problems(folder, "general.n_jobs=6", slurm) == [
+        "cluster.jobs: found 4, which does not divide cluster.workers, 6"
+    ]
+
+
+def test_paths_of_the_cluster_are_those_of_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISK", str(folder / "disk"))
+    monkeypatch.delenv("NOWHERE", raising=False)
+
+    def cluster(text: str) -> ClusterConfig:
+        return load_config(write(folder), [POSITION, f"cluster={text}"]).cluster
+
+    assert cluster("{scratch: $DISK/a}").scratch == str(folder / "disk/a")
+    assert cluster("{scratch: ~/a}").scratch == str(Path.home() / "a")
+    assert cluster("{kind: slurm, memory: 1 GB, scratch: $DISK/a}").scratch == "$DISK/a"  # of the job's machine
+    assert cluster("{kind: existing, scheduler_file: a.json}").scheduler_file == str(folder / "a.json")
+    files = cluster("{tls: true, tls_ca: ca.pem, tls_cert: $DISK/c.pem, tls_key: ~/k.pem}")
+    assert (files.tls_ca, files.tls_cert) == (str(folder / "ca.pem"), str(folder / "disk/c.pem"))
+    assert problems(folder, "cluster={kind: existing, scheduler_file: $NOWHERE/a}") == [
+        "cluster.scheduler_file: found '$NOWHERE/a', expected a path whose variables are set; $NOWHERE is not. "
+        "Say: export NOWHERE=/path/to/data"
+    ]
 
 
 # ------------------------------------------------------------------ problems
@@ -384,7 +414,7 @@ def test_yaml_reads_back_as_the_same_configuration(folder: Path) -> None:
     config = load_config(full(folder))
     again = load_config(yaml.safe_load(config.to_yaml()))
     assert again.as_dict() == config.as_dict()
-    assert again.cluster_config == config.cluster_config
+    assert again.cluster == config.cluster
 
 
 def test_a_configuration_is_taken_as_it_is(folder: Path) -> None:

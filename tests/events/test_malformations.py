@@ -1,5 +1,7 @@
 """Every malformation that was seen in real files gets its answer: what is odd a note, what is wrong a rejection."""
 
+import gzip
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -447,6 +449,19 @@ def test_all_problems_of_an_observation_are_told_at_once(spoiled):
 def test_missing_column_of_the_index_is_refused(spoiled):
     edit_file(spoiled.root / "hdu-index.fits.gz", lambda h: replaced(h, 1, with_columns(h[1], HDU_NAME=None)))
     with pytest.raises(DataStoreError, match="has no column HDU_NAME"):
+        spoiled.open()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("obs", b"OBJECT"), ("obs", b"OBS_ID"), ("hdu", b"OBS_ID"), ("hdu", b"FILE_DIR")]
+)
+def test_a_column_of_an_index_without_name_is_refused(spoiled, kind, name):
+    path = spoiled.root / f"{kind}-index.fits.gz"
+    content = gzip.decompress(path.read_bytes())
+    named = b"= '" + name.ljust(8) + b"'"
+    assert content.count(named) == 1
+    path.write_bytes(gzip.compress(content.replace(named, b"= ''".ljust(len(named)))))
+    with pytest.raises(DataStoreError, match=rf"{kind}-index.fits.gz.*_INDEX\]:? TTYPE\d+ is empty.*, expected the "):
         spoiled.open()
 
 

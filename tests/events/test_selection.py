@@ -10,6 +10,8 @@ from astropy.time import Time, TimeDelta
 from spoiled_store import replaced, with_columns
 
 from survey.events.observation import ObservationRejected
+from survey.events.problems import summary
+from survey.events.required import lacking
 from survey.events.selection import Selection, concerns, read_ids, select
 from survey.events.time_cut import cut_time
 
@@ -118,6 +120,36 @@ def test_required_responses(make_spoiled, required, selected):
         ids(store, required_irf=["arf"])
     with pytest.raises(ValueError, match="required_irf removed the last 1, which lack bkg"):
         ids(store, obs_ids=[2], required_irf=["bkg", "aeff"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "severities"),
+    [
+        ({}, ["warning", "warning"]),
+        ({"obs_ids": [1, 2]}, ["error"]),
+        ({"obs_ids": [1]}, []),
+        ({"obs_filter": {"OBS_ID": [0, 2]}}, ["warning"]),
+        ({"obs_cone": {"lon": 0, "lat": 0, "radius": 1}}, []),
+        ({"required_irf": "point-like"}, []),
+    ],
+)
+def test_observations_without_a_response_are_told_and_those_asked_for_are_errors(make_spoiled, keys, severities):
+    store = make_spoiled(3)
+
+    def misspell(hdus):
+        hdus[1].data["HDU_TYPE"][(hdus[1].data["OBS_ID"] >= 2) & (hdus[1].data["HDU_TYPE"] == "bkg")] = "bgk"
+
+    store.edit_index(misspell)
+    problems = lacking(store.open(), Selection.create(**keys))
+    assert [problem.severity for problem in problems] == severities
+    if severities:
+        assert problems[0].line() == (
+            "OBS_ID 2 hdu-index.fits.gz: no bkg HDU, required by observations.required_irf: left out; "
+            "list one, or take bkg out of observations.required_irf"
+        )
+    if len(severities) == 2:
+        (line,) = summary(problems)
+        assert line.endswith("(2 times, first in OBS_ID 2)")
 
 
 def test_selecting_nothing_says_which_cut_removed_the_last(make_spoiled):

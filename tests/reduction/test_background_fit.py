@@ -75,6 +75,8 @@ def test_scale_and_a_fit_of_the_norm_are_one():
 @pytest.mark.parametrize(
     ("some", "options", "flag"),
     [
+        (totals([100] * 6, [1e-6] * 6), {}, r"a norm of 1e\+08, expected within 10000 of 1: look at the unit"),
+        (totals([1] * 6, [1e20] * 6), {"method": "fit", "tilt": True}, "a norm of 1e-20, expected within"),
         (totals([0] * 6, [5.0] * 6), {}, "0 counts outside the exclusion mask"),
         (totals([9] * 6, [0.0] * 6), {}, "no background outside the exclusion mask"),
         (totals([9] * 6, [np.nan] * 6), {}, "no background"),

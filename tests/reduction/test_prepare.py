@@ -183,3 +183,29 @@ def test_an_observation_across_the_seam_keeps_its_events_and_its_field_of_view(b
     )
     assert seam.background.sum() == pytest.approx(whole.background.sum(), rel=0.01 if width == 360.0 else 0.05)
     assert seam.counts.sum() == pytest.approx(whole.counts.sum(), abs=8 + lost)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "value", "says"),
+    [
+        ("aeff", "EFFAREA", 3e38, r"response aeff and a livetime of 1600 s give exposure of up to .* m2 s at .* TeV"),
+        ("psf", None, 1e30, "response psf and aeff and a livetime of 1600 s give psf_exposure of up to"),
+        ("bkg", "BKG", 1e30, "response bkg and an ontime of .* s give background of up to .* counts a pixel"),
+    ],
+)
+def test_one_absurd_value_sets_its_observation_aside(kind, column, value, says):
+    """It would end the run when it is added, or give a background of it alone whose norm hides it."""
+    given = observation()
+    table = given.responses[kind]
+    column = column or next(iter(table.values))
+    values = {name: one.copy() for name, one in table.values.items()}
+    values[column][tuple(size // 2 for size in values[column].shape)] = value
+    spoiled = replace(given, responses={**given.responses, kind: replace(table, values=values)})
+    with pytest.raises(ObservationRejected, match=says):
+        prepare(spoiled, GRID, AXES, SETTINGS)
+
+
+def test_good_times_of_centuries_set_their_observation_aside():
+    given = observation()
+    with pytest.raises(ObservationRejected, match=r"a livetime of 7e\+09 s give exposure of up to"):
+        prepare(replace(given, livetime=7e9, ontime=7e9), GRID, AXES, SETTINGS)

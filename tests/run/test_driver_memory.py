@@ -9,24 +9,25 @@ from survey import observation_table
 from survey.config import load_config
 from survey.observation_table import empty_row, table_text
 from survey.pipeline import units_of
-from survey.reduction.graph import BACKGROUND_TILES, OBSERVATIONS, TILES
+from survey.reduction.graph import BACKGROUND, BACKGROUND_TILES, OBSERVATIONS, TILES
 from survey.survey_plan import make_plan
 
 
-def test_units_share_what_they_say_of_an_observation(settings):
+def test_what_units_say_of_an_observation_is_made_when_they_are_sent(settings):
+    """The driver of a large run holds a hundred thousand observations, each on several tiles."""
     settings["datasets"]["geom"]["tiles"] = {"chunks": 1, "chunk": 10}
     plan = make_plan(load_config(settings))
     units = {unit.slot: unit for unit in units_of(plan)}
-    for source in plan.sources:
-        assert units[f"{OBSERVATIONS}/{source.identity}"].arguments["source"]["record_text"] is source.record_text
-    for stage in (TILES, BACKGROUND_TILES):
+    for stage in (OBSERVATIONS, BACKGROUND, TILES, BACKGROUND_TILES):
         of_stage = [unit for unit in units.values() if unit.stage == stage]
-        members = [member for unit in of_stage for member in unit.arguments["observations"]]
-        assert len(members) > len(plan.sources)
-        assert len({id(member) for member in members}) == len(plan.sources)
-        assert all(
-            slot in unit.after for unit in of_stage for _, slots, *_ in unit.arguments["observations"] for slot in slots
-        )
+        assert len(of_stage) > 1
+        assert len({id(getattr(unit.arguments, "__self__", unit.arguments)) for unit in of_stage}) == 1
+    for source in plan.sources:
+        assert units[f"{OBSERVATIONS}/{source.identity}"].keywords()["source"]["record_text"] is source.record_text
+    for stage in (TILES, BACKGROUND_TILES):
+        for unit in units.values():
+            if unit.stage == stage:
+                assert {slot for _, slots, *_ in unit.keywords()["observations"] for slot in slots} == set(unit.after)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])

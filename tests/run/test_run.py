@@ -87,7 +87,7 @@ def test_units_of_pictures_wait_for_all_that_they_show(settings, monkeypatch):
 def test_workers_are_sent_plain_values(settings):
     """What units of a plan hold comes from no class of the plan, which workers would have to import."""
     for unit in units_of(make_plan(load_config(settings))):
-        assert b"survey.survey_plan" not in pickle.dumps(unit.arguments)
+        assert b"survey.survey_plan" not in pickle.dumps(unit.keywords())
 
 
 def test_the_source_stands_out_and_the_rest_is_flat(run):

@@ -14,7 +14,7 @@ from cluster.history import recorded
 from cluster.workspace import Workspace
 from survey.products import Run
 from survey.refusal import Refusal
-from survey.run_curves import LEFT, RIGHT, ROWS, Clock, memory_curves, timeline
+from survey.run_curves import LEFT, RIGHT, ROWS, STEPS, Clock, memory_curves, timeline
 
 
 def page_of(outdir):
@@ -64,7 +64,6 @@ def test_a_resumed_run_shows_the_units_of_both_runs(settings):
 
 
 def test_workers_of_their_own_leave_dasks_report(settings):
-    pytest.importorskip("bokeh")
     settings["cluster"] = {"kind": "local", "workers": 2}
     run = survey.run(settings, listeners=[])
     (report,) = (Path(run.outdir) / ".survey" / "reports").iterdir()
@@ -83,6 +82,50 @@ def test_pauses_are_cut_out_of_the_axis():
     )
     assert [tick["text"] for tick in clock.ticks() if tick["pause"]] == ["pause of 27 h 45 min"]
     assert Clock.of([]).x(5.0) == LEFT
+
+
+@pytest.mark.parametrize(
+    ("length", "step", "labels"),
+    [
+        (0.55, 0.1, ["0.0 s", "0.1 s", "0.2 s", "0.3 s", "0.4 s", "0.5 s"]),
+        (5.2, 1.0, ["0 s", "1 s", "2 s", "3 s", "4 s", "5 s"]),
+        (400.0, 60.0, ["0 s", "1 min 00 s", "2 min 00 s", "3 min 00 s", "4 min 00 s", "5 min 00 s", "6 min 00 s"]),
+        (18000.0, 3600.0, ["0 s", "1 h 00 min", "2 h 00 min", "3 h 00 min", "4 h 00 min", "5 h 00 min"]),
+    ],
+)
+def test_labels_of_the_axis_are_round_and_where_they_belong(length, step, labels):
+    ticks = Clock.of([(1000.0, 1000.0 + length)]).ticks()
+    assert [tick["text"] for tick in ticks] == labels
+    places = [LEFT + (RIGHT - LEFT) * n * step / length for n in range(len(labels))]
+    assert [tick["x"] for tick in ticks] == pytest.approx(places, abs=0.06)
+
+
+@pytest.mark.parametrize("length", [1.41, 7.0, 14.1, 140.0, 1.3e6, 6e6])
+def test_the_axis_has_some_labels_whose_steps_are_round_however_long_the_run(length):
+    clock = Clock.of([(1000.0, 1000.0 + length)])
+    ticks = clock.ticks()
+    assert 4 <= len(ticks) <= 8
+    step = (ticks[1]["x"] - LEFT) / (RIGHT - LEFT) * length
+    assert min(abs(step / known - 1) for known in STEPS) < 0.01
+
+
+def test_rows_are_limited_when_workers_run_several_units_at_the_same_time():
+    ran = {
+        f"observations/{w}-{n}": Outcome("done", "k", seconds=2.0, started=1000.0 + n / 4, worker=f"n:{w}")
+        for w in range(60)
+        for n in range(16)
+    }
+    drawn = timeline(ran, Clock.of([(1000.0, 1007.0)]), {"observations": "#000"})
+    assert (len(drawn["rows"]), drawn["others"]) == (ROWS, 60 - ROWS // 8)
+
+
+def test_units_that_a_worker_runs_at_the_same_time_are_drawn_beside_each_other():
+    ran = {
+        f"observations/{n}": Outcome("done", "k", seconds=2.0, started=1000.0 + n, worker="node:1") for n in range(6)
+    }
+    rows = timeline(ran, Clock.of([(1000.0, 1007.0)]), {"observations": "#000"})["rows"]
+    assert len(rows) == 2
+    assert sum(bar["width"] for row in rows for bar in row["bars"]) == pytest.approx(12 / 7 * (RIGHT - LEFT), rel=0.01)
 
 
 def test_a_run_of_many_units_and_workers_is_drawn_with_few_shapes():
