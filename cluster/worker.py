@@ -111,13 +111,14 @@ def _run(workspace: Workspace, item: Item) -> Report:
         # A worker did it and was lost before it could say so.
         return Report(item.slot, found.as_fresh())
     workspace.forget(item.slot)
+    memory.reset_peak()
+    # Before the function's module is imported: that too is what the unit takes.
+    started, clock, before = time.time(), time.perf_counter(), moved()
     try:
         function = resolve(item.function)
     except Exception as error:
         message = f"unit {item.slot}: cannot import {item.function}: {describe(error)}"
         return Report(item.slot, fatal=PlanError(message))
-    memory.reset_peak()
-    started, clock, before = time.time(), time.perf_counter(), moved()
 
     def outcome(status: Any, **fields: Any) -> Outcome:
         seconds = time.perf_counter() - clock

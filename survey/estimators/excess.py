@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from survey.estimators.kernels_excess import disc_half_widths, disc_sum
+from survey.estimators.kernels_excess import disc_sum
 from survey.estimators.response_at import Responses, band_slices, energy_edges
 from survey.estimators.settings import ExcessMapSettings
 from survey.estimators.significance import ExcessStatistic, KnownBackground, OnOff, signed_sqrt
@@ -67,6 +67,29 @@ LONG_NAMES = {
     "acceptance_on": "Acceptance ON",
     "acceptance_off": "Acceptance OFF",
 }
+
+
+def disc_half_widths(radius: float) -> NDArray[np.int64]:
+    """Half-widths in pixels of the rows of a disc: row dy holds the pixels with dx**2 + dy**2 <= radius**2.
+
+    Parameters
+    ----------
+    radius : float
+        In pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, (rows,), for dy = 0 to the last row that has a pixel.
+    """
+    # no kernel, like what else the driver asks (`survey.sky.tiles`)
+    square = radius**2
+    rows = np.arange(math.floor(radius) + 2)
+    rows = rows[rows**2 <= square]
+    widths = np.sqrt(square - rows**2).astype(np.int64)
+    widths += (widths + 1) ** 2 + rows**2 <= square  # where the root was rounded across a pixel
+    widths -= widths**2 + rows**2 > square
+    return widths
 
 
 def halo_of_excess_map(settings: ExcessMapSettings, binsize: float, cell: int) -> int:

@@ -10,34 +10,6 @@ from numba import njit
 _FAST = {"reassoc", "contract", "nsz"}
 
 
-@njit(nogil=True, cache=True)
-def disc_half_widths(radius):
-    """Half-widths in pixels of the rows of a disc: row dy holds the pixels with dx**2 + dy**2 <= radius**2.
-
-    Parameters
-    ----------
-    radius : float
-        In pixels.
-
-    Returns
-    -------
-    array of int64
-        Shape (rows,), for dy = 0 to the last row that has a pixel.
-    """
-    rows = math.floor(radius)
-    while (rows + 1) ** 2 <= radius**2:
-        rows += 1
-    while rows**2 > radius**2:
-        rows -= 1
-    widths = np.zeros(rows + 1, dtype=np.int64)
-    for dy in range(rows + 1):
-        dx = 0
-        while (dx + 1) ** 2 + dy**2 <= radius**2:
-            dx += 1
-        widths[dy] = dx
-    return widths
-
-
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def disc_sum(image, widths, y0, y1, x0, x1, out):
     """Sum an image over a disc around every pixel of a core; pixels beyond the image count as zero.
@@ -51,7 +23,7 @@ def disc_sum(image, widths, y0, y1, x0, x1, out):
     image : array of float64
         Shape (y, x).
     widths : array of int64
-        `disc_half_widths`.
+        `survey.estimators.excess.disc_half_widths`.
     y0, y1, x0, x1 : int
         The core in pixels of the image.
     out : array of float64

@@ -372,17 +372,21 @@ class SkyGrid:
     def fill(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Vectors (3, ny, nx), solid angles (ny, nx) of a window, on or off the grid: `geometry` without cells."""
         vectors, solid_angle = np.empty((3, *window.shape)), np.empty(window.shape)
-        columns = np.arange(window.x0, window.x1)
         fill_geometry(
             CODES[self.proj],
-            self._plane_x(columns % self.nx if self.is_cyclic else columns),
-            self._plane_y(np.arange(window.y0, window.y1)),
+            *self.plane(window),
             math.radians(self.binsize),
             frames.basis_to_icrs(self.frame, self.lon, self.lat),
             vectors,
             solid_angle,
         )
         return vectors, solid_angle
+
+    def plane(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Plane coordinates, rad, of the columns (nx,) and rows (ny,) of a window, on or off the grid."""
+        columns = np.arange(window.x0, window.x1)
+        u = self._plane_x(columns % self.nx if self.is_cyclic else columns)
+        return u, self._plane_y(np.arange(window.y0, window.y1))
 
     def to_native(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """ICRS vectors (3, ...) in the basis (reference point, east, north) of the projection."""

@@ -300,6 +300,13 @@ def test_listeners_hear_all_and_history_adds_up(tmp_path):
     assert outcomes.tally() == {"obs": {"done": 2}, "tile": {"done": 1}}
 
 
+def test_what_a_unit_imports_is_of_its_time(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text("import time\n\ntime.sleep(0.2)\n\n\ndef nothing():\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    outcomes = run([Unit("obs/0", unit_key("obs", 1, "", {}), "slow_to_import:nothing")], tmp_path)
+    assert outcomes["obs/0"].seconds >= 0.2
+
+
 def test_chains_are_ended_before_others_are_begun(tmp_path):
     units = [unit(tmp_path, f"obs/{i}") for i in range(6)]
     units += [unit(tmp_path, f"tile/{i}", after=[f"obs/{2 * i}", f"obs/{2 * i + 1}"]) for i in range(3)]

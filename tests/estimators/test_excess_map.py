@@ -5,8 +5,8 @@ import pytest
 from astropy.convolution import Tophat2DKernel
 from scipy.ndimage import correlate
 
-from survey.estimators.excess import Core, excess_map, excess_map_variables, halo_of_excess_map
-from survey.estimators.kernels_excess import disc_half_widths, disc_sum
+from survey.estimators.excess import Core, disc_half_widths, excess_map, excess_map_variables, halo_of_excess_map
+from survey.estimators.kernels_excess import disc_sum
 from survey.estimators.settings import ExcessMapSettings
 from survey.models import PowerLaw
 

@@ -1,6 +1,9 @@
 """What the driver holds of each observation: little, and each thing once."""
 
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 from astropy.table import Table
@@ -28,6 +31,34 @@ def test_what_units_say_of_an_observation_is_made_when_they_are_sent(settings):
         for unit in units.values():
             if unit.stage == stage:
                 assert {slot for _, slots, *_ in unit.keywords()["observations"] for slot in slots} == set(unit.after)
+
+
+KERNELS_OF_A_PLAN = """
+import json, sys
+from numba.core.registry import CPUDispatcher
+from survey.config import load_config
+from survey.pipeline import units_of
+from survey.survey_plan import make_plan
+
+units = units_of(make_plan(load_config(json.loads(sys.argv[1]))))
+kernels = {
+    name: kernel
+    for module in list(sys.modules.values())
+    if module.__name__.startswith("survey.")
+    for name, kernel in vars(module).items()
+    if isinstance(kernel, CPUDispatcher)
+}
+print(len(units), len(kernels), [name for name, kernel in kernels.items() if kernel.signatures])
+"""
+
+
+def test_a_plan_calls_no_kernel(settings):
+    """The first kernel that a process loads takes 50 MB and half a second, which a driver does without."""
+    call = [sys.executable, "-c", KERNELS_OF_A_PLAN, json.dumps(settings)]
+    units, kernels, called = subprocess.run(call, check=True, capture_output=True, text=True).stdout.split(maxsplit=2)
+    assert int(units) > 12
+    assert int(kernels) > 20
+    assert called.strip() == "[]"
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
