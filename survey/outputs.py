@@ -30,6 +30,8 @@ from survey.survey_plan import SurveyPlan
 
 log = logging.getLogger(__name__)
 
+FOR_FLUXES = ("exposure", "edisp_exposure", "irf_exposure")
+"""Variables of the cube without which maps of excess have no exposure and no flux."""
 OWN_PICTURE = re.compile(rf"(({'|'.join(CUBE_PICTURES)})|({EXCESS}|{TS})_\w+)\.(fits|png|json)")
 """Names that runs give to pictures; other files beside them are left alone."""
 
@@ -53,7 +55,8 @@ def create_cube_store(plan: SurveyPlan, workspace: Workspace, *, overwrite: bool
         log.warning("replacing the cube in %s: it has another grid or other axes", plan.layout.outdir)
     variables = plan.variables
     template = content_hash([identity, list(variables)])
-    stages = {TILES: [name for name in variables if name != "background"], BACKGROUND_TILES: ["background"]}
+    background = [name for name in variables if name == "background"]
+    stages = {TILES: [name for name in variables if name != "background"], BACKGROUND_TILES: background}
 
     def create() -> None:
         attributes = {"identity": identity, "template": template}
@@ -65,6 +68,8 @@ def create_cube_store(plan: SurveyPlan, workspace: Workspace, *, overwrite: bool
 def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
     """Make the stores of the maps, or find those of an earlier run; remove maps that are not asked for any more."""
     chosen = chosen_maps(plan.config)
+    if not chosen:
+        urls.remove(plan.layout.maps)
     for name in urls.listdir(plan.layout.maps):
         if name != "zarr.json" and name not in chosen:
             urls.remove(f"{plan.layout.maps}/{name}")
@@ -75,7 +80,9 @@ def create_map_stores(plan: SurveyPlan, workspace: Workspace) -> None:
             "variables": [[variable.name, variable.units] for variable in variables],
             "bands": np.asarray(coordinates["energy_edges"][1]).tolist(),
         }
-        template = content_hash(about)
+        # A map that the cube has no responses for is not written, and the store may hold one of a cube that had them.
+        lacking = [name for name in FOR_FLUXES if name not in plan.variables]
+        template = content_hash(about | ({"lacking": lacking} if lacking else {}))
         url = map_url(plan, stage)
 
         def create(
@@ -125,7 +132,11 @@ def _ensure(
     """Make a store unless it is there, forget what was done to another one, empty tiles that are not reached."""
     records = [slot for stage in stages for slot in (*workspace.markers(stage), *workspace.failures(stage))]
     found = _attributes(url)
-    if found is None or found.get("template") != template:
+    there = set(urls.listdir(url))
+    whole = all(there.issuperset(names) for names in stages.values())
+    if found is not None and not whole:
+        log.warning("%s: arrays were removed since the last run: all of it is made again", url)
+    if found is None or not whole or found.get("template") != template:
         for slot in records:
             workspace.forget(slot)
         create()

@@ -4,6 +4,8 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
+
 import survey
 from survey.changes import changes
 
@@ -46,3 +48,13 @@ def test_bands_between_edges_are_told(settings, caplog):
 
 def test_the_configuration_that_ran_is_kept(run):
     assert json.loads(Path(run.layout.configuration).read_text()) == run.record["configuration"]
+
+
+def test_maps_hold_no_flux_of_a_cube_that_had_more_responses(run, settings, tmp_path, digest):
+    settings["datasets"]["map_selection"] = ["counts", "exposure", "background"]
+    again = survey.run(settings, listeners=[])
+    settings["general"]["outdir"] = str(tmp_path / "scratch")
+    scratch = survey.run(settings, listeners=[])
+    assert np.isnan(scratch.maps["excess"]["flux"].values).all()
+    for store in ("cube.zarr", "maps.zarr"):
+        assert digest(f"{again.outdir}/{store}") == digest(f"{scratch.outdir}/{store}")
