@@ -27,7 +27,7 @@ class MemoryLog:
         self.path = f"memory/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json"
         self.samples: list[tuple[float, int]] = []
         self._every = EVERY
-        self._written = time.monotonic()
+        self._written = float("-inf")  # at once: a run that is killed counts as one too
 
     def __call__(self, event: Event) -> None:
         """Take a sample, if it is time for one."""

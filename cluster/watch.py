@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
-from cluster.progress import duration
+from cluster.progress import duration, number
 from cluster.status import RunStatus
 
 EVERY = 2.0
@@ -42,13 +42,17 @@ def table(found: RunStatus, *, now: float | None = None) -> list[str]:
 def state(found: RunStatus, *, now: float | None = None) -> list[str]:
     """Who runs, and when it will end."""
     if found.running is None:
+        failed = sum(stage.failed for stage in found.stages.values())
+        if found.is_complete and failed:
+            return [f"ended; {number(failed, 'unit')} failed, `survey run --retry-failed` tries again"]
         return ["complete" if found.is_complete else "not running; `survey run` goes on from here"]
     lines = [f"running: {found.running}"]
     left = found.seconds_left
     if left is not None:
         at = datetime.fromtimestamp(time.time() if now is None else now, UTC) + timedelta(seconds=left)
         more = f", and the time of {', '.join(found.unknown)}" if found.unknown else ""
-        lines.append(f"about {duration(left)} left{more}; ends at about {at:%Y-%m-%d %H:%M} UTC")
+        end = "not before" if found.unknown else "at about"
+        lines.append(f"about {duration(left)} left{more}; ends {end} {at:%Y-%m-%d %H:%M} UTC")
     return lines
 
 

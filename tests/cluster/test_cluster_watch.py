@@ -47,7 +47,7 @@ def test_rates_and_the_end_follow_from_the_records(half_done, monkeypatch):
     assert lines[3:] == [
         "obs/3: no GTI",
         "running: process 42 on node7 since 1970-01-01 00:16:40 UTC",
-        "about 15 s left, and the time of tile; ends at about 1970-01-01 00:17 UTC",
+        "about 15 s left, and the time of tile; ends not before 1970-01-01 00:17 UTC",
     ]
 
 
@@ -105,3 +105,8 @@ def test_what_is_not_running_is_shown_once():
     stream = io.StringIO()
     watch(lambda: next(looks(4)), stream, sleep=lambda seconds: pytest.fail("waits for nothing"))
     assert stream.getvalue().count("units/s") == 1
+
+
+def test_a_run_that_ended_with_units_that_failed_is_not_called_complete():
+    stages = {"obs": StageStatus(planned=3, done=1, left=0, set_aside=0, failed=2, seconds=1.0)}
+    assert table(RunStatus(stages, None, {}))[-1] == "ended; 2 units failed, `survey run --retry-failed` tries again"
