@@ -29,7 +29,7 @@ def tell_changes(url: str, found: Mapping[str, Any]) -> list[str]:
     list of str
         See `changes`; empty at the first run.
     """
-    before = json.loads(urls.read_bytes(url)) if urls.exists(url) else found
+    before = _last(url, found)
     # a folder that was moved, or another cluster, is still the same run
     before, after = ({k: v for k, v in one.items() if k not in ("general", "cluster")} for one in (before, found))
     lines = changes(before, after)
@@ -39,6 +39,20 @@ def tell_changes(url: str, found: Mapping[str, Any]) -> list[str]:
         log.info("  %s", line)
     urls.write_bytes(url, json.dumps(found, indent=1).encode())
     return lines
+
+
+def _last(url: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration before; `found` where there is none, or none that can be read: it decides nothing."""
+    if not urls.exists(url):
+        return found
+    try:
+        before = json.loads(urls.read_bytes(url))
+    except (ValueError, RecursionError):
+        before = None
+    if not isinstance(before, dict):
+        log.warning("%s is damaged, so what changed since the last run cannot be told; written anew", url)
+        return found
+    return before
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -112,6 +112,7 @@ def run(
         with without_collections():
             from survey.capacity import check_capacity
             from survey.events.problems import summary as summarise_problems
+            from survey.lost_files import forget_lost
             from survey.outputs import create_cube_store, create_map_stores, create_npred_store
             from survey.publish import publish, publish_unfinished
             from survey.survey_plan import make_plan
@@ -132,9 +133,11 @@ def run(
             create_cube_store(plan, workspace, overwrite=overwrite)
             create_map_stores(plan, workspace)
             create_npred_store(plan, workspace)
+            forget_lost(plan, workspace)
             changed = tell_changes(layout.configuration, plan.config.as_dict())
             units = iter(units_of(plan))  # exhausted by the driver: held by nobody else, they go as they end
-            publish_unfinished(plan, "running", changed=changed)
+            # The page of the run before would speak of other products; a driver that is killed writes none.
+            write_run_page(layout, publish_unfinished(plan, "running", changed=changed), {})
             try:
                 with listening(listeners) as told, ahead.pop_all():
                     outcomes = execute(
@@ -146,13 +149,13 @@ def run(
                         retry_failed=retry_failed,
                         preload=PRELOAD,
                     )
+                publish(plan, outcomes, changed=changed, seconds=time.time() - started)
             except BaseException as stop:
                 # Where there is no room, or no store any more, there is no page; what stopped the run is what counts.
                 with contextlib.suppress(Exception):
                     reason = " ".join(str(stop).split()) or "interrupted"
                     write_run_page(layout, publish_unfinished(plan, "stopped", reason=reason, changed=changed))
                 raise
-            publish(plan, outcomes, changed=changed, seconds=time.time() - started)
             made = Run(layout.outdir)
             write_run_page(layout, made.record, outcomes)
     if made.record["failed_units"]:

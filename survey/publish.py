@@ -69,7 +69,7 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
         ledger.check()
     except LedgerError as error:
         raise ConservationError(str(error)) from error
-    failed = _failed_units(outcomes)
+    failed = _failed_units(plan, outcomes)
     if not failed:
         _check_counts(plan, outcomes, ledger)
     if ledger.in_cube == 0:
@@ -123,9 +123,13 @@ def _write_record(plan: SurveyPlan, record: Mapping[str, Any]) -> None:
     urls.write_bytes(plan.layout.record, json.dumps(_finite(record), indent=1, allow_nan=False).encode())
 
 
-def _failed_units(outcomes: Outcomes) -> list[str]:
-    """Units that failed, other than those of single observations, which are set aside."""
-    per_observation = (f"{OBSERVATIONS}/", f"{BACKGROUND}/")
+def _failed_units(plan: SurveyPlan, outcomes: Outcomes) -> list[str]:
+    """Units that failed, other than those of single observations, which are set aside.
+
+    A fit that was not to set its observation aside is one of them: the tiles hold its counts and not its background.
+    """
+    waits = plan.config.datasets.background.on_failure == "set_aside"
+    per_observation = (f"{OBSERVATIONS}/", f"{BACKGROUND}/") if waits else (f"{OBSERVATIONS}/",)
     return [
         f"{slot}: {outcome.reason}"
         for slot, outcome in outcomes.items()
@@ -148,7 +152,8 @@ def _check_counts(plan: SurveyPlan, outcomes: Outcomes, ledger: Ledger) -> None:
     if not ledger.in_cube == recorded == stored:
         raise ConservationError(
             f"{plan.cube}: the ledger has {ledger.in_cube} events in the cube, its tiles recorded {recorded}, and the cube holds "
-            f"{stored}; run again with --overwrite, and report this"
+            f"{stored}: it was changed from outside, or this is an error of the program; remove {plan.cube} and run "
+            "again, and if that ends so too, report it"
         )
 
 

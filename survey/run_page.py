@@ -72,6 +72,9 @@ def _lead(record: Mapping[str, Any], ran: Mapping[str, Outcome], drivers: Sequen
             text += (
                 f" Not complete: {number(len(record['failed_units']), 'unit')} failed; run again with --retry-failed."
             )
+    elif record["state"] == "running":
+        # Written when a run begins, so it speaks of nothing that has ended.
+        return "Not complete: running, or killed; `survey status` tells which. This page is written anew when the run ends."
     else:
         text = f"Not complete: stopped ({record['reason']}). Run again to go on."
     work = sum(outcome.seconds for outcome in ran.values())

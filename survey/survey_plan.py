@@ -361,7 +361,7 @@ def _settings(config: SurveyConfig) -> ReductionSettings:
 
 def _exclusion(config: SurveyConfig) -> ExclusionSpec | None:
     exclusion = config.datasets.background.exclusion
-    if exclusion is None:
+    if exclusion is None or exclusion == []:
         return None
     if isinstance(exclusion, str):
         if not urls.exists(exclusion):
