@@ -19,9 +19,11 @@ from typing import Any
 
 import zarr
 
-from cluster import Outcomes
+from cluster import Outcomes, Unit
+from cluster.plan import Plan
 from cluster.progress import listening
 from cluster.run import execute, storage_errors
+from cluster.status import settled
 from cluster.workspace import Workspace
 from survey.changes import tell_changes
 from survey.config import SurveyConfig, load_config
@@ -147,13 +149,8 @@ def _simulate_store(
     with storage_errors(root), workspace.lock:
         tell_changes(urls.join(root, WORK, "configuration.json"), {"simulation": settings.as_dict()["simulation"]})
         units = list(simulation_units(plan, root, sky))
+        _remove_outdated(plan, root, workspace, units)
         _prepare(plan, root, sky)
-        markers = workspace.markers()
-        for run, unit in zip(plan.runs, units, strict=True):
-            # A record of done work is worth what it made, and no more.
-            name = urls.join(root, EVENTS, event_file_name(run.obs_id, compress=plan.compress))
-            if unit.slot in markers and not urls.exists(name):
-                workspace.forget(unit.slot)
         with listening(listeners) as told:
             outcomes = execute(
                 units,
@@ -180,6 +177,26 @@ def _check_root(root: str, own: frozenset[str], *, overwrite: bool) -> None:
             "choose another folder, or give --overwrite to write beside them"
         )
     check_writable(root, root)
+
+
+def _remove_outdated(plan: SimulationPlan, root: str, workspace: Workspace, units: Sequence[Unit]) -> None:
+    """Take away event files that will be made anew, and with the first of them the indexes.
+
+    A simulation that is stopped must not leave events of two configurations side by side under an index that says
+    that all is there.
+    """
+    whole = True
+    for run, unit, outcome in zip(plan.runs, units, settled(Plan.of(units), workspace), strict=True):
+        name = urls.join(root, EVENTS, event_file_name(run.obs_id, compress=plan.compress))
+        # A record of done work is worth what it made, and no more.
+        if outcome is not None and outcome.is_done and urls.exists(name):
+            continue
+        if whole:
+            for index in INDEXES:
+                urls.remove(urls.join(root, index))
+            whole = False
+        workspace.forget(unit.slot)
+        urls.remove(name)
 
 
 def _prepare(plan: SimulationPlan, root: str, sky: str) -> None:

@@ -15,6 +15,7 @@ from astropy.io import fits
 from typer.testing import CliRunner
 
 import survey
+from cluster.events import UnitEnded
 from survey import cli
 from survey.config import load_config
 from survey.events.datastore import check_datastore, open_datastore
@@ -254,6 +255,23 @@ def test_a_store_made_again_with_other_settings_says_what_changed(
     with caplog.at_level("INFO", logger="survey"):
         assert survey.simulate(config, store, overrides=["simulation.seed=8"], listeners=[]).written
     assert "simulation.seed: 7 -> 8" in caplog.text
+
+
+def test_a_store_made_again_and_stopped_holds_no_events_of_before(made: Path, tmp_path: Path) -> None:
+    store, config = shutil.copytree(made, tmp_path / "store"), made.parent / "survey.yaml"
+    before = digests(store)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, UnitEnded):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survey.simulate(config, store, overrides=["simulation.seed=8"], listeners=[stop])
+    stopped = digests(store)
+    assert not any(before[name] == stopped[name] for name in stopped if name.startswith("events/"))
+    assert not {"obs-index.fits.gz", "hdu-index.fits.gz"} & stopped.keys()
+    survey.simulate(config, store, listeners=[])
+    assert digests(store) == before
 
 
 def test_a_section_simulation_is_all_that_a_simulation_needs(tmp_path: Path) -> None:
