@@ -122,7 +122,11 @@ def _range(value: list[float]) -> list[float]:
     return value
 
 
-ColumnRange = Annotated[list[float], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_range)]
+ColumnRange = Annotated[
+    list[Annotated[float, Field(allow_inf_nan=True)]],  # a range may be open
+    Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
+    AfterValidator(_range),
+]
 RequiredHDU = Literal["events", "gti", "aeff", "bkg", "edisp", "psf", "rad_max"]
 
 

@@ -46,6 +46,13 @@ def _above_zero(duration: u.Quantity) -> u.Quantity:
     return duration
 
 
+def _printable(name: str) -> str:
+    """Headers of FITS files hold nothing else."""
+    if not (name.isascii() and name.isprintable()):
+        raise ValueError("expected printable ASCII characters, which a FITS header can hold")
+    return name
+
+
 Duration = Annotated[
     u.Quantity,
     PlainValidator(_duration),
@@ -65,7 +72,7 @@ class PointingsConfig(Section):
     pattern: Pattern = "list"
     """`list`: positions one by one; `grid`: a rectangle; `rows`: a scan along a plane, rows of constant latitude; `wobble`:
     a circle around a target; `drift`: fixed in the horizontal frame while the sky moves by."""
-    name: str = "field"
+    name: Annotated[str, AfterValidator(_printable)] = "field"
     """What the observations are said to look at (`OBJECT`)."""
     frame: Frame | None = None
     """Frame of the longitudes and latitudes; not for a drift."""
@@ -134,7 +141,7 @@ class SiteConfig(Section):
     """Longitude, east is positive."""
     lat: AngleValue | None = None
     """Latitude."""
-    height: float = 0.0
+    height: float = Field(default=0.0, ge=-1000, le=100_000)
     """Above the ellipsoid, m."""
 
     @model_validator(mode="after")

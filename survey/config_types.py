@@ -33,6 +33,9 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 _VARIABLE_FALLBACK = {"SURVEY_DATA": "GAMMAPY_DATA"}
 
 
+_EXPONENT = re.compile(r"\s*[-+]?[\d.]+[eE][-+]?\d")
+
+
 class Section(BaseModel):
     """A mapping of the YAML file: known keys only, not to be changed once read."""
 
@@ -42,6 +45,7 @@ class Section(BaseModel):
         frozen=True,
         use_attribute_docstrings=True,
         validate_default=True,
+        allow_inf_nan=False,
     )
 
     @field_validator("*", mode="before")
@@ -62,7 +66,9 @@ def _angle(value: Any) -> Angle:
     if not isinstance(value, str | u.Quantity):
         raise ValueError(expected)
     try:
-        angle = Angle(value)
+        # Angle reads sexagesimal text, Quantity exponents, which is how small angles are written back.
+        has_exponent = isinstance(value, str) and _EXPONENT.match(value)
+        angle = Angle(u.Quantity(value)) if has_exponent else Angle(value)
     except (ValueError, TypeError, u.UnitsError) as error:
         raise ValueError(expected) from error
     if not angle.isscalar or not abs(angle.to_value("deg")) < float("inf"):

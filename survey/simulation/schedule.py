@@ -166,7 +166,7 @@ def _assign(targets: Targets, site: Site, observing: Observing) -> tuple[NDArray
     left = targets.visits.copy()
     wanted = int(left.sum())
     chosen, middles = np.empty(wanted, np.int64), np.empty(wanted)
-    count = 0
+    count, middle = 0, None
     for middle in _slots(site, observing):
         if count == wanted:
             break
@@ -179,6 +179,10 @@ def _assign(targets: Targets, site: Site, observing: Observing) -> tuple[NDArray
             chosen[count], middles[count] = best, middle
             left[best] -= 1
             count += 1
+    if middle is None:
+        raise ScheduleError(
+            f"no night at latitude {site.lat:g} deg has room for a run of {observing.ontime:g} s: expected a shorter ontime"
+        )
     if count < wanted:
         short = int(np.argmax(left))
         raise ScheduleError(

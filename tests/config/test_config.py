@@ -430,7 +430,7 @@ def test_a_configuration_cannot_be_changed(folder: Path) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(value=st.floats(1e-3, 180, allow_nan=False), unit=st.sampled_from(["deg", "arcmin", "arcsec", "rad"]))
+@given(value=st.floats(1e-9, 180, allow_nan=False), unit=st.sampled_from(["deg", "arcmin", "arcsec", "rad"]))
 def test_angles_survive_the_round_trip_in_any_unit(
     tmp_path_factory: pytest.TempPathFactory, value: float, unit: str
 ) -> None:

@@ -106,6 +106,19 @@ def test_a_configuration_reads_back_as_the_same() -> None:
         ({"ontime": "0 min"}, "simulation.ontime: found '0 min', expected a time above zero"),
         ({"site": "moon"}, "simulation.site.name: found 'moon', expected one of hess, ctao-north, "),
         ({"site": {"lon": "1 deg"}}, "simulation.site: expected either a name, or lon, lat and height"),
+        (
+            {"site": {"lon": "1 deg", "lat": "1 deg", "height": float("nan")}},
+            "simulation.site.height: found nan, expected ",
+        ),
+        (
+            {"site": {"lon": "1 deg", "lat": "1 deg", "height": -1e9}},
+            "simulation.site.height: found -1000000000.0, expected ",
+        ),
+        ({"responses": {"array": {"area": float("inf")}}}, "simulation.responses.array.area: found inf, expected "),
+        (
+            {"pointings": {**WOBBLE, "name": "Stör"}},
+            "simulation.pointings.name: found 'Stör', expected printable ASCII characters, which a FITS header can hold",
+        ),
         ({"sead": 1}, "simulation.sead: unknown key; did you mean simulation.seed?"),
         (
             {"sky": {"models": "a.yaml", "population": {}}},
@@ -120,6 +133,11 @@ def test_a_configuration_reads_back_as_the_same() -> None:
 def test_what_cannot_be_is_refused_in_a_line(change: dict[str, Any], line: str) -> None:
     (found,) = refusals({"pointings": WOBBLE, **change})
     assert found.startswith(line)
+
+
+def test_runs_longer_than_any_night_are_told_from_too_many_runs() -> None:
+    with pytest.raises(ConfigError, match=r"no night at latitude -23.\d+ deg has room for a run of 72000 s"):
+        make_simulation_plan(load({"pointings": {**WOBBLE, "lat": "-22 deg"}, "ontime": "20 h"}))
 
 
 def test_a_table_that_is_not_there_gives_way_to_a_population(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
