@@ -72,7 +72,9 @@ def publish(plan: SurveyPlan, outcomes: Outcomes, *, changed: Sequence[str] = ()
     failed = _failed_units(plan, outcomes)
     if not failed:
         _check_counts(plan, outcomes, ledger)
-    if ledger.in_cube == 0:
+    if ledger.read == 0:
+        log.warning("no event is in the cube: the observations hold none")
+    elif ledger.in_cube == 0:
         lines = ledger.as_dict()
         most = max((line for line in LINES if line != "in_cube"), key=lines.__getitem__)
         log.warning("no event is in the cube: of %d read, most (%d) ended as %s", ledger.read, lines[most], most)

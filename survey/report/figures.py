@@ -310,7 +310,9 @@ def draw_significance_histogram(
     ):
         curve = counts.sum() * step / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((centers - mu) / sigma) ** 2)
         axes.plot(centers, curve, color="C1", linestyle=line, label=label)
-    axes.set_yscale("log")
+    # A map without data has no pixel that a logarithmic axis could show.
+    some = counts.any() or (counts_all is not None and counts_all.any())
+    axes.set_yscale("log" if some else "linear")
     axes.set_ylim(bottom=0.5)
     axes.set_xlabel("significance [standard deviations]")
     axes.set_ylabel("pixels")

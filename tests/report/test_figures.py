@@ -1,5 +1,6 @@
 """Pictures: they can be drawn for every projection, and show what was given."""
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -69,6 +70,14 @@ def test_histogram_shows_the_fit_beside_the_normal_distribution():
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "fit: mean 0.010, width 1.020" in labels
     assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_histogram_of_a_map_without_data_is_drawn_without_a_warning():
+    centers, none = np.arange(-4.875, 5, 0.25), np.zeros(40, int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw_significance_histogram(centers, none, mean=np.nan, width=np.nan, counts_all=none)
+        assert to_png(figure).startswith(b"\x89PNG")
 
 
 def test_a_long_band_is_drawn_in_strips_that_show_every_column_once_at_one_scale():

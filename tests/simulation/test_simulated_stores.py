@@ -274,6 +274,20 @@ def test_a_store_made_again_and_stopped_holds_no_events_of_before(made: Path, tm
     assert digests(store) == before
 
 
+def test_a_run_over_a_survey_without_an_event_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = copy.deepcopy(SETTINGS)
+    settings["general"], settings["observations"] = (
+        {"outdir": str(tmp_path / "out")},
+        {"datastore": str(tmp_path / "store")},
+    )
+    settings["datasets"]["geom"]["wcs"] |= {"binsize": "0.1 deg", "width": {"width": "2 deg", "height": "2 deg"}}
+    settings["simulation"] |= {"background": False, "pointings": SETTINGS["simulation"]["pointings"][:1]}
+    assert survey.simulate(settings, tmp_path / "store", listeners=[]).n_events == 0
+    with caplog.at_level("WARNING", logger="survey"):
+        survey.run(settings, listeners=[])
+    assert "no event is in the cube: the observations hold none" in caplog.text
+
+
 def test_a_section_simulation_is_all_that_a_simulation_needs(tmp_path: Path) -> None:
     only = {"simulation": {**SETTINGS["simulation"], "pointings": SETTINGS["simulation"]["pointings"][1:]}}
     made = survey.simulate({**only, "cluster": {"kind": "none"}}, tmp_path / "store", listeners=[])
