@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,10 @@ def open_progress(stream: TextIO | None = None) -> Progress:
     Use it as ``with open_progress() as progress: execute(..., listeners=[progress])``.
     """
     stream = sys.stderr if stream is None else stream
+    if stream is None:  # a process that was started with its standard error closed
+        progress = Lines(io.StringIO())
+        progress.hidden = True
+        return progress
     return Bars(stream) if stream.isatty() else Lines(stream)
 
 
@@ -86,8 +91,18 @@ class _Listener:
         self.clock = clock
         self.stages: dict[str, _Stage] = {}
         self.bad = 0
+        self.hidden = False
 
     def __call__(self, event: Event) -> None:
+        """Show an event. A terminal that is gone, a pipe whose reader ended and a full disk end the display, not the run."""
+        if self.hidden:
+            return
+        try:
+            self._show(event)
+        except (OSError, ValueError):  # a closed file raises the latter
+            self.hidden = True
+
+    def _show(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self.stages = {stage: _Stage(total) for stage, total in event.stages.items()}
@@ -141,7 +156,9 @@ class _Listener:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.end()
+        # What drew bars and could not is in any state, and no display is worth a run.
+        with contextlib.suppress(Exception):
+            self.end()
 
 
 class Lines(_Listener):
@@ -180,6 +197,10 @@ class Bars(_Listener):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
+        class OurConsole(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError("nobody reads")  # rich would end this process and turn off its standard output
+
         self.end()
         self._bars = RichProgress(
             TextColumn("{task.description}"),
@@ -188,7 +209,7 @@ class Bars(_Listener):
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("[yellow]{task.fields[notes]}"),
-            console=Console(file=self.stream),
+            console=OurConsole(file=self.stream),
             refresh_per_second=4,
         )
         self._tasks = {

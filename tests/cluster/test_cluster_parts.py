@@ -1,6 +1,7 @@
 """The parts by themselves: lock, batches, progress, compile cache, likelihood sums."""
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -207,6 +208,45 @@ def test_progress_elsewhere_is_a_line_now_and_then():
         "a worker died while it ran tile/0; 1 unit goes to another",
     ]
     assert len(lines) < 16
+
+
+class Broken(io.StringIO):
+    """What nobody can write to, as a pipe without a reader or a file on a full disk."""
+
+    def __init__(self, error, *, terminal):
+        super().__init__()
+        self.error = error
+        self.terminal = terminal
+        self.tries = 0
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        self.tries += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["lines", "bars"])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(errno.EPIPE, "broken"), OSError(errno.ENOSPC, "full"), ValueError("closed")], ids=str
+)
+def test_a_display_that_cannot_be_written_to_ends_no_run(error, terminal):
+    stream = Broken(error, terminal=terminal)
+    with open_progress(stream) as progress:
+        progress(RunStarted({"a": 2}))
+        for index in range(2):
+            progress(UnitEnded(f"a/{index}", Outcome("failed", "k", reason="broken")))
+        progress(StageEnded("a"))
+        progress(RunEnded(True))
+    assert stream.tries >= 1
+
+
+def test_a_process_without_standard_error_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with open_progress() as progress:
+        progress(RunStarted({"a": 1}))
+        progress(UnitEnded("a/0", Outcome("failed", "k", reason="broken")))
 
 
 def test_progress_on_a_terminal_is_bars():
