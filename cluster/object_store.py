@@ -21,6 +21,9 @@ PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "a
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound")
 _REFUSED = ("AccessDenied", "AllAccessDisabled", "403", "Forbidden")
 _BAD_KEY = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthFailure")
+_TROUBLED = ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "500", "502", "503", "504")
+"""What a store answers that is not well, or has too much to do; its client has tried again and again by then."""
+_ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
 _UNREACHED = ("HTTPClientError", "FSTimeoutError", "ClientConnectionError")
 
 
@@ -94,6 +97,10 @@ def explain(error: BaseException, url: str) -> str | None:
             return f"{url}: the store does not take the key ({code}); mend AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         if code in _REFUSED:
             return f"{url}: the store does not allow it ({code}); ask its owner for access, or mend AWS_ACCESS_KEY_ID"
+        if code in _TROUBLED:
+            return f"{url}: the store at {_endpoint()} answers with an error of its own ({code}); try later"
+        if code in _ELSEWHERE:
+            return f"{url}: the bucket is in another region ({code}); mend AWS_DEFAULT_REGION or AWS_ENDPOINT_URL"
         if not names.isdisjoint(_NO_CREDENTIALS):
             return f"{url}: found no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         if not names.isdisjoint(_UNREACHED):

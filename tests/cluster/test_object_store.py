@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from moto_server import ask, environment, moto_server
@@ -15,7 +16,7 @@ from cluster.config import ClusterConfig
 from cluster.errors import StorageError, StorageRefused, WorkspaceLocked
 from cluster.events import UnitEnded
 from cluster.lock import Lock
-from cluster.object_store import check_stores
+from cluster.object_store import check_stores, store_errors
 from cluster.run import execute
 from cluster.storage import open_folder
 
@@ -206,6 +207,43 @@ def test_an_address_where_nobody_answers_is_one_line(object_store, fresh, monkey
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         assert "cannot be reached" in refusal("s3://bucket/out")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (500, "InternalError", "answers with an error of its own (InternalError); try later"),
+        (503, "SlowDown", "answers with an error of its own (SlowDown); try later"),
+        (400, "AuthorizationHeaderMalformed", "the bucket is in another region (AuthorizationHeaderMalformed); mend"),
+    ],
+)
+def test_a_store_in_trouble_and_a_bucket_elsewhere_are_one_line(fresh, monkeypatch, status, code, told):
+    class Trouble(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *given):
+            pass
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trouble) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in environment(f"http://127.0.0.1:{server.server_port}").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        assert told in refusal("s3://bucket/out")
+        with pytest.raises(StorageError, match="run again") as stopped, store_errors("s3://bucket/out"):
+            another_client().ls("bucket/out")
+        server.shutdown()
+    assert told in str(stopped.value)
+    assert len(str(stopped.value).splitlines()) == 1
 
 
 def test_no_credentials_are_one_line(object_store, fresh, monkeypatch):
