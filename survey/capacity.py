@@ -22,9 +22,10 @@ from cluster.memory import worker_limit
 from survey.estimators.graph import chosen_maps, map_variables
 from survey.reduction.graph import tile_bytes, variable_bytes
 from survey.refusal import Refusal
+from survey.report.graph import CUBE_PICTURES
 from survey.sky.frames import unit_vectors
 from survey.store import urls
-from survey.store.variables import CUBE
+from survey.store.variables import CUBE, PIXEL_DIMS
 from survey.survey_plan import SurveyPlan
 from survey.unit_memory import UnitMemory, largest_units
 
@@ -63,7 +64,8 @@ def output_need(plan: SurveyPlan) -> Need:
     reached = coverage(plan) * len(plan.tiles)
     prepared = len(plan.sources) * _prepared_bytes(plan)
     least, likely = (
-        int(reached * (w * whole + r * real) + p * prepared) for w, r, p in zip(WHOLE, REAL, PREPARED, strict=True)
+        int(reached * (w * whole + r * real) + p * prepared) + _image_bytes(plan)
+        for w, r, p in zip(WHOLE, REAL, PREPARED, strict=True)
     )
     return Need(max(least - SLACK, 0), likely)
 
@@ -178,9 +180,19 @@ def _map_bytes(plan: SurveyPlan) -> int:
     total = 0
     for settings in chosen_maps(plan.config).values():
         variables, coordinates = map_variables(settings, plan.axes)
-        bands = len(np.asarray(coordinates["energy_edges"][1])) - 1
+        bands = len(np.asarray(coordinates["energy_edges"][1]))
         total += sum(np.dtype(variable.dtype).itemsize for variable in variables) * bands * pixels
     return total
+
+
+def _image_bytes(plan: SurveyPlan) -> int:
+    """Bytes of the FITS images, which are whole grids of four bytes a pixel and are not compressed."""
+    planes = len(CUBE_PICTURES.keys() & set(plan.variables))
+    for settings in chosen_maps(plan.config).values():
+        variables, coordinates = map_variables(settings, plan.axes)
+        bands = len(np.asarray(coordinates["energy_edges"][1]))
+        planes += bands * sum(variable.dims[-2:] == PIXEL_DIMS for variable in variables)
+    return 4 * planes * plan.grid.ny * plan.grid.nx
 
 
 def _prepared_bytes(plan: SurveyPlan) -> int:

@@ -13,7 +13,7 @@ import survey
 from cluster.config import ClusterConfig
 from cluster.memory import machine, worker_limit
 from survey import cli
-from survey.capacity import check_capacity, coverage, output_need, worker_need
+from survey.capacity import _image_bytes, check_capacity, coverage, output_need, worker_need
 from survey.config import load_config
 from survey.refusal import Refusal
 from survey.survey_plan import make_plan
@@ -34,6 +34,8 @@ def test_what_a_run_took_lies_between_least_and_likely(run, settings):
     folders = ("cube.zarr", "maps.zarr", ".survey/prepared")
     took = sum(path.stat().st_size for name in folders for path in Path(run.outdir, name).rglob("*") if path.is_file())
     assert need.least < took < 2 * need.likely
+    images = sum(path.stat().st_size for path in Path(run.outdir, "maps").glob("*.fits"))
+    assert 0.7 * images < _image_bytes(plan) <= images
     assert 0.5 < coverage(plan) <= 1.0
     peaks = [stage["peak_memory"] for stage in run.record["timings"]["stages"].values()]
     assert worker_need(plan).least < max(peaks)
