@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from cluster.batching import MOST, Batcher
 from cluster.config import ClusterConfig
 from cluster.engines.base import Completion, Engine, open_engine
-from cluster.errors import ClusterError, PlanError, WorkersLost
+from cluster.errors import ClusterError, PlanError, WorkersLost, WorkspaceLocked
 from cluster.events import (
     BatchSubmitted,
     Event,
@@ -38,7 +38,7 @@ from cluster.object_store import store_errors
 from cluster.outcome import Outcome, Outcomes
 from cluster.plan import Plan, Settlement
 from cluster.runlog import RunLog
-from cluster.stopping import terminable
+from cluster.stopping import heed, terminable
 from cluster.unit import Unit
 from cluster.worker import Item, Report, describe, disk_full, run_batch, storage_error
 from cluster.workspace import Workspace
@@ -212,12 +212,14 @@ class Driver:
                 for completion in engine.wait(0.5):
                     self._collect(completion)
                 self.workspace.lock.check()
-        except KeyboardInterrupt:
+                heed()
+        except WorkspaceLocked:  # another driver writes there now
             engine.cancel()
-            self.workspace.save_report(engine.performance_report())
             raise
         except BaseException:
             engine.cancel()
+            with contextlib.suppress(Exception):  # there may be no room for it; what ended the run is what counts
+                self.workspace.save_report(engine.performance_report())
             raise
         self.workspace.save_report(engine.performance_report())
 

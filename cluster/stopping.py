@@ -1,4 +1,4 @@
-"""SIGTERM, which batch systems send before they kill, stops a run as Ctrl-C does."""
+"""What stops a run: Ctrl-C, and SIGTERM, which batch systems send before they kill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+_asked: list[KeyboardInterrupt] = []
+
 
 class Stopped(KeyboardInterrupt):
     """The run was asked to stop by SIGTERM; a rerun resumes it."""
@@ -15,16 +17,39 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
+    """SIGTERM stops a run as Ctrl-C does, and neither goes unheard: see `heed`."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped("stopped by SIGTERM; run again to resume")
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    within = before[signal.SIGTERM] is _terminated
+    signal.signal(signal.SIGTERM, _terminated)
+    if before[signal.SIGINT] is signal.default_int_handler:  # not where somebody else handles it, or nobody shall
+        signal.signal(signal.SIGINT, _interrupted)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if handler is not None:  # one that was not set by Python stays away
+                signal.signal(number, handler)
+        if not within:
+            _asked.clear()
+
+
+def heed() -> None:
+    """Stop if that was asked for and the run goes on all the same.
+
+    Python prints and drops what a signal raises while it collects garbage or ends an object, which may be at any moment.
+    """
+    if _asked:
+        raise _asked[-1]
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    _asked.append(Stopped("stopped by SIGTERM; run again to resume"))
+    raise _asked[-1]
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    _asked.append(KeyboardInterrupt())
+    raise _asked[-1]

@@ -156,7 +156,7 @@ def make_plan(config: SurveyConfig, *, models: str | None = None) -> SurveyPlan:
         except ValueError as error:
             raise Refusal(f"datasets.geom.wcs: {error}") from error
     axes = _axes(config)
-    notes = _check_bands(config, axes)
+    notes = [*_check_energies(axes), *_check_bands(config, axes)]
     settings = _settings(config)
     footprints, kept, problems = [], [], list(store.problems)
     for source in sorted(sources, key=lambda one: one.identity):
@@ -222,6 +222,17 @@ def _models(path: str, config: SurveyConfig, grid: SkyGrid, axes: Axes) -> tuple
     except (ValueError, OSError) as error:
         raise Refusal([f"--models {path}: {line}" for line in str(error).splitlines()]) from error
     return chosen, [f"--models {path}: {line}" for line in dropped]
+
+
+def _check_energies(axes: Axes) -> list[str]:
+    """True energies have to reach beyond the reconstructed ones, or predicted counts and fluxes lack what comes from there."""
+    measured, true = (axis.edges[[0, -1]] for axis in (axes.energy, axes.energy_true))
+    if true[0] <= measured[0] * (1 + 1e-9) and true[1] >= measured[1] * (1 - 1e-9):
+        return []
+    return [
+        f"datasets.geom.axes.energy_true: found {true[0]:g} to {true[1]:g} TeV, which does not hold the {measured[0]:g} to "
+        f"{measured[1]:g} TeV of energy: fluxes and predicted counts are wrong near the ends; choose a wider range"
+    ]
 
 
 def _check_bands(config: SurveyConfig, axes: Axes) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import dask
 from distributed import Client, Future, KilledWorker
+from distributed.gc import disable_gc_diagnosis
 from distributed.scheduler import NoValidWorkerError
 
 from cluster.compile_cache import VARIABLE, compile_cache
@@ -146,6 +147,8 @@ class DistributedEngine(ABC):
             with self.in_force():
                 self._cluster = self.make_cluster()
                 self._client = self.make_client(self._cluster)
+                # A scheduler here has Python call it at every collection, where a signal to the driver would be lost.
+                disable_gc_diagnosis(force=True)
                 if self.config.dashboard:
                     log.info("Dask's dashboard is at %s", self._cluster.dashboard_link)
                 # What a nanny says when it ends a worker for its memory; otherwise that worker died like any other.
@@ -260,7 +263,7 @@ class DistributedEngine(ABC):
     def performance_report(self) -> str | None:
         """Dask's performance report; None where the scheduler cannot draw it."""
         client = self._client
-        if client is None or client.scheduler is None:
+        if client is None or client.scheduler is None or client.status != "running":
             return None
         with contextlib.suppress(Exception), _quiet():  # the work is done: no report is no reason to fail
             page: str = client.sync(

@@ -46,6 +46,16 @@ def test_bands_between_edges_are_told(settings, caplog):
     assert "nearest edges of datasets.geom.axes.energy" in line
 
 
+def test_true_energies_that_do_not_hold_the_measured_ones_are_told(settings, caplog):
+    axes = settings["datasets"]["geom"]["axes"]
+    axes["energy_true"] = {"min": "0.5 TeV", "max": "20 TeV", "nbins": 6}  # those of energy
+    survey.run(settings, listeners=[])
+    assert "energy_true" not in caplog.text
+    axes["energy_true"]["max"] = "10 TeV"
+    survey.run(settings, overwrite=True, listeners=[])
+    assert "energy_true: found 0.5 to 10 TeV, which does not hold the 0.5 to 20 TeV of energy" in caplog.text
+
+
 def test_the_configuration_that_ran_is_kept(run):
     assert json.loads(Path(run.layout.configuration).read_text()) == run.record["configuration"]
 
