@@ -162,7 +162,7 @@ def _beside(forecast: float | None, measured: float) -> str:
 
 def checks_part(figures: Figures) -> str:
     """Table of forecasts beside the runs."""
-    columns = (("wall", "run, s", 1.0, ".1f"), ("peak_memory", "worker, GB", 1e9, ".2f"))
+    columns = (("wall", "units in, s", 1.0, ".1f"), ("peak_memory", "worker, GB", 1e9, ".2f"))
     columns += (("bytes_read", "read, GB", 1e9, ".2f"), ("bytes_written", "written, GB", 1e9, ".2f"))
     rows = []
     for name, row in figures.checks.items():
@@ -178,11 +178,11 @@ def checks_part(figures: Figures) -> str:
     return table(f"{head} | work beside the other run's", rows) if rows else ""
 
 
-def _driver_memory(figures: Figures, n: int) -> float:
-    """Memory of a driver of `n` observations, by a straight line through the two largest runs on the most workers."""
+def _led_to(figures: Figures, name: str, n: int) -> float:
+    """A figure of a run of `n` observations, by a straight line through the two largest runs on the most workers."""
     *_, before, last = [case for case in figures.cases() if case["workers"] == figures.cases()[-1]["workers"]]
-    slope = (last["driver_memory"] - before["driver_memory"]) / (last["observations"] - before["observations"])
-    return float(last["driver_memory"] + slope * (n - last["observations"]))
+    slope = (last[name] - before[name]) / (last["observations"] - before["observations"])
+    return float(last[name] + slope * (n - last["observations"]))
 
 
 def planned_part(figures: Figures) -> str:
@@ -204,7 +204,7 @@ def planned_part(figures: Figures) -> str:
         )
         parts.append(
             table(
-                "workers, where the scheduler is | run, s | work, s | busy | tasks | driver, s | client, s | scheduler, s "
+                "workers, where the scheduler is | units in, s | work, s | busy | tasks | driver, s | client, s | scheduler, s "
                 "| load of its process | messages, MB | worker, GB | store, at most, GB/s read | written",
                 [
                     f"{name} | {run['wall']:.0f} | {run['work']:.0f} | {run['busy']:.0%} | {run['tasks']} "
@@ -223,7 +223,9 @@ def planned_part(figures: Figures) -> str:
             + ", ".join(f"{slot} {seconds:.0f} s" for seconds, slot in fastest["longest"][:3])
             + f". Driver and forecast together in one process took {row['driver_memory'] / 1e9:.2f} GB; a straight line "
             "through the drivers measured, which also keep how units ended and make the report, leads to "
-            f"{_driver_memory(figures, int(n)) / 1e9:.1f} GB."
+            f"{_led_to(figures, 'driver_memory', int(n)) / 1e9:.1f} GB. To the time of the units comes that of the plan, "
+            f"{sum(step['cpu'] for step in row['steps'].values()):.0f} s of the driver by the table above, while workers start, "
+            f"and that of the end, {_led_to(figures, 'publish', int(n)):.0f} s by such a line."
         )
         parts.append(
             table(

@@ -45,6 +45,19 @@ def heed() -> None:
         raise _asked[-1]
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the end, where something would make another error of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
     _asked.append(Stopped("stopped by SIGTERM; run again to resume"))
     raise _asked[-1]

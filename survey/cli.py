@@ -270,7 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _load(config: str, overrides: Sequence[str], *, to_run: bool = True) -> SurveyConfig:
-    from survey.config import load_config
+    from cluster.stopping import uninterrupted
+
+    with uninterrupted():  # pydantic, while it builds its models, turns Ctrl-C into errors of their schemas
+        from survey.config import load_config
 
     settings = load_config(config, overrides, to_run=to_run)
     for note in settings.notes:

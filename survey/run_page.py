@@ -76,7 +76,9 @@ def _lead(record: Mapping[str, Any], ran: Mapping[str, Outcome], drivers: Sequen
         # Written when a run begins, so it speaks of nothing that has ended.
         return "Not complete: running, or killed; `survey status` tells which. This page is written anew when the run ends."
     else:
-        text = f"Not complete: stopped ({record['reason']}). Run again to go on."
+        text = f"Not complete: stopped ({record['reason']})."
+        if "run again" not in text:
+            text += " Run again to go on."
     work = sum(outcome.seconds for outcome in ran.values())
     text += (
         f" {number(len(ran), 'unit')} whose results hold: {duration(work)} of work by "

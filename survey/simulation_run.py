@@ -130,6 +130,8 @@ def simulate(
     settings = load_config(config, overrides, to_run=False)
     plan = make_simulation_plan(settings)
     target = fspath(out).rstrip("/")
+    if not target.strip():
+        raise Refusal(f"found {fspath(out)!r} where the simulation is to go, expected a folder or an archive, OUT.zarr")
     if target.endswith(".zarr"):
         return _simulate_archive(plan, settings, target, overwrite=overwrite, listeners=listeners)
     if not urls.is_local(target):

@@ -41,14 +41,14 @@ KEPT_GEOMETRIES = 4
 DRAWING = 90
 """Bytes that a pixel takes while it is drawn."""
 BASES = {
-    OBSERVATIONS: 280,
-    BACKGROUND: 310,
-    TILES: 310,
-    BACKGROUND_TILES: 340,
-    EXCESS: 345,
-    TS: 390,
-    NPRED: 375,
-    PICTURES: 415,
+    OBSERVATIONS: 290,
+    BACKGROUND: 330,
+    TILES: 320,
+    BACKGROUND_TILES: 355,
+    EXCESS: 375,
+    TS: 430,
+    NPRED: 415,
+    PICTURES: 470,
 }
 """Megabytes that a worker has before a unit of the stage holds any data."""
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from io import BufferedIOBase
@@ -188,6 +189,18 @@ class PreparedObservation:
 
     @classmethod
     def load(cls, url: str, *, without: Collection[str] = ()) -> PreparedObservation:
-        """Read what `save` wrote; parameters and errors as of `read`."""
-        with urls.reading(url) as stream:
+        """Read what `save` wrote; parameters as of `read`, ValueError naming the file where it cannot be read."""
+        with damage_named(url), urls.reading(url) as stream:
             return cls.read(stream, without=without)
+
+
+@contextlib.contextmanager
+def damage_named(url: str) -> Iterator[None]:
+    """Errors of a file of an earlier unit that does not hold what that wrote, as one that says which and what to do."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(
+            f"{url}: damaged ({type(error).__name__}: {text}); remove it and run again with --retry-failed"
+        ) from error

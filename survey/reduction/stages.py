@@ -20,7 +20,7 @@ from survey.reduction.background_fit import BackgroundFit, field_of_view, field_
 from survey.reduction.contribution import EXPOSURE_VARIABLES, BackgroundNorm, Sums, accumulate, add_sums
 from survey.reduction.ledger import Ledger
 from survey.reduction.prepare import prepare
-from survey.reduction.prepared import PreparedObservation
+from survey.reduction.prepared import PreparedObservation, damage_named
 from survey.reduction.settings import ReductionSettings
 from survey.sky.energy import EnergyAxis
 from survey.sky.frames import separation
@@ -250,7 +250,8 @@ def _tile_geometry(grid: SkyGrid, tile: Tile) -> PixelGeometry:
 
 
 def _norm_of(url: str) -> BackgroundNorm:
-    return BackgroundFit(**json.loads(urls.read_bytes(url))).background_norm
+    with damage_named(url):
+        return BackgroundFit(**json.loads(urls.read_bytes(url))).background_norm
 
 
 def reduce_tile(
@@ -318,7 +319,7 @@ def add_parts(
     sky = SkyGrid.from_key(grid)
     sums: Sums = {}
     for part in parts:
-        with urls.reading(part) as stream:
+        with damage_named(part), urls.reading(part) as stream:
             found, _ = unpack(stream)
         sums = add_sums(sums, found) if sums else found
     write_block(cube, sums, sky, Tile.from_name(tile))

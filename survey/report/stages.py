@@ -28,7 +28,7 @@ from survey.store import urls
 from survey.store.cube import open_cube
 
 LARGE = 1_000_000
-"""Pixels drawn from which on their memory is asked back at once; doing so takes as long as drawing a small picture."""
+"""Pixels drawn after which their memory is asked back; doing so takes as long as drawing a small picture."""
 FEW_BANDS = 4
 """Energy bands up to which every map is drawn in each; with more, just the significance is, and sums of what adds up."""
 DRAWN = ("counts", "background", "excess", "sqrt_ts", "flux", "flux_ul")
@@ -129,11 +129,25 @@ def _write(
         files.append(f"{stem}{picture.suffix}.png")
         figure = draw_map(sample, wcs, name=name, title=picture.title, unit=unit, panels=panels)
         urls.write_bytes(files[-1], to_png(figure))
-        # A figure's circles of references keep what it was drawn from until Python looks for such, which it does late.
         figure.clear()
-        if sample.size > LARGE:
-            gc.collect()
+        _drawn.add(sample.size)
     return [file.rpartition("/")[2] for file in files]
+
+
+class _Drawn:
+    """Pixels whose figures may still be held: their circles of references keep them until Python looks, which it does late."""
+
+    def __init__(self) -> None:
+        self.pixels = 0
+
+    def add(self, pixels: int) -> None:
+        self.pixels += pixels
+        if self.pixels > LARGE:
+            gc.collect()
+            self.pixels = 0
+
+
+_drawn = _Drawn()
 
 
 def _tiles(array: xr.DataArray, size: int) -> Iterator[tuple[Window, NDArray[Any]]]:

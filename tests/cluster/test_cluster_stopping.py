@@ -9,9 +9,17 @@ import pytest
 from cluster.config import ClusterConfig
 from cluster.events import UnitEnded
 from cluster.run import execute
-from cluster.stopping import Stopped, heed, terminable
+from cluster.stopping import Stopped, heed, terminable, uninterrupted
 from cluster.workspace import Workspace
 from tests.cluster.test_cluster_run import run, unit
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """As where nobody handles it: tests that run beside each other ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Drops:
@@ -42,6 +50,19 @@ def test_a_signal_that_python_drops_stops_the_run_all_the_same(tmp_path, number,
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(run(units, tmp_path).with_status("skipped")) == done
+
+
+def test_ctrl_c_waits_for_what_must_not_be_interrupted():
+    done = []
+
+    def kill():
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        kill()
+    assert done
 
 
 def test_what_others_do_with_ctrl_c_is_left_to_them():

@@ -1,6 +1,7 @@
 """Products and files of the workspace that somebody removed or damaged between two runs: made again, or told."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,9 @@ def test_a_fit_that_failed_is_a_unit_that_failed(again, settings):
     record = json.loads((Path(settings["general"]["outdir"]) / "run.json").read_text())
     assert record["state"] == "failed"
     assert [line.partition("/")[0] for line in record["failed_units"]] == ["background"]
+    assert re.search(
+        r"prepared/\S+: damaged \(.*\); remove it and run again with --retry-failed", record["failed_units"][0]
+    )
 
 
 def test_a_run_that_is_killed_leaves_no_page_of_the_run_before(finished, settings, tmp_path, monkeypatch):

@@ -181,6 +181,12 @@ def test_an_archive_has_the_events_of_the_store(made: Path, tmp_path: Path) -> N
     assert again.events == report.events
 
 
+@pytest.mark.parametrize("out", ["", "/", " "])
+def test_a_place_that_is_none_is_refused(out, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"expected a folder or an archive, OUT\.zarr"):
+        survey.simulate(configured(tmp_path), out, listeners=[])
+
+
 def test_foreign_files_are_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.tex").write_text("mine")
