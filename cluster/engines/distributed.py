@@ -39,8 +39,8 @@ BATCHES_PER_THREAD = 4
 """Tasks submitted ahead for each thread: enough that none waits for the driver, few enough to adapt."""
 
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20)}
-"""Up to what the C library of workers keeps memory to use it again. With Dask's setting every array of 128 kB is asked of the system
-and given back, page by page: on a virtual machine that was a third of a worker's time."""
+"""Up to what the C library of workers keeps memory to use it again. With Dask's setting every array of 128 kB is asked of the
+system and given back, page by page: on a virtual machine that was a third of a worker's time."""
 
 RECENT_MESSAGES = 10
 """Messages to each worker that the scheduler remembers."""
