@@ -69,6 +69,7 @@ def test_a_slurm_job_has_every_field():
         "#SBATCH -t 2-03:00:00",
         "#SBATCH --constraint=amd",
         "export OMP_NUM_THREADS=1",
+        "export MALLOC_MMAP_THRESHOLD_=4194304",
         "export DASK_DISTRIBUTED__WORKER__PRELOAD='['\"'\"'cluster.engines.preload'\"'\"']'",
         "module load python",
         "export A='b c'",
